@@ -1,0 +1,1 @@
+//! Bedrock: which operation an exchange is, and what it says.

@@ -1,0 +1,143 @@
+//! What was seen and what was dropped, by name: nothing is lost silently.
+//!
+//! Every stage counts here; the outlets read. Names are stable, since people alert on them.
+
+/// Counts one thing that can happen. A closed list: a new way to drop something needs a name of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum Counter {
+    /// Probe events taken in.
+    Events,
+    /// Plaintext bytes taken in.
+    Bytes,
+    /// Spans handed to the outlets.
+    Spans,
+    /// Connections seen.
+    Connections,
+    /// Connections recognised as Bedrock.
+    ConnectionsWanted,
+    /// Connections recognised as something else.
+    ConnectionsIgnored,
+    /// Connections that speak HTTP/2.
+    ConnectionsHttp2,
+    /// Connections dropped to make room for others.
+    ConnectionsEvicted,
+    /// Exchanges ended before they were complete.
+    ExchangesIncomplete,
+    /// Holes in the byte streams of wanted connections.
+    Holes,
+    /// Bytes in those holes.
+    HoleBytes,
+    /// Records the kernel side dropped since the ring buffer was full.
+    LostRingFull,
+    /// Records the kernel side dropped since the process's memory could not be read.
+    LostReadFault,
+    /// Records left out beyond the per-call cap.
+    LostCallCap,
+    /// Calls not followed since a kernel map was full.
+    LostMapFull,
+    /// Event-stream frames with a broken prelude, checksum or length.
+    FramesBroken,
+    /// Bodies of Bedrock calls that were not valid for their operation.
+    BodiesUnreadable,
+    /// Body bytes beyond a cap, not looked into.
+    BodyBytesBeyondCap,
+    /// Spans dropped since an outlet's queue was full.
+    SpansDroppedQueueFull,
+    /// Spans dropped since the backend refused them or could not be reached in time.
+    SpansDroppedExport,
+    /// Damaged or unknown parts of a capture file that were skipped.
+    CaptureBlocksSkipped,
+}
+
+impl Counter {
+    /// Every counter in the order of the enum.
+    pub const ALL: [Counter; 21] = [
+        Counter::Events,
+        Counter::Bytes,
+        Counter::Spans,
+        Counter::Connections,
+        Counter::ConnectionsWanted,
+        Counter::ConnectionsIgnored,
+        Counter::ConnectionsHttp2,
+        Counter::ConnectionsEvicted,
+        Counter::ExchangesIncomplete,
+        Counter::Holes,
+        Counter::HoleBytes,
+        Counter::LostRingFull,
+        Counter::LostReadFault,
+        Counter::LostCallCap,
+        Counter::LostMapFull,
+        Counter::FramesBroken,
+        Counter::BodiesUnreadable,
+        Counter::BodyBytesBeyondCap,
+        Counter::SpansDroppedQueueFull,
+        Counter::SpansDroppedExport,
+        Counter::CaptureBlocksSkipped,
+    ];
+
+    /// Stable name, in the manner of a Prometheus counter without its prefix.
+    pub fn name(self) -> &'static str {
+        match self {
+            Counter::Events => "events",
+            Counter::Bytes => "bytes",
+            Counter::Spans => "spans",
+            Counter::Connections => "connections",
+            Counter::ConnectionsWanted => "connections_wanted",
+            Counter::ConnectionsIgnored => "connections_ignored",
+            Counter::ConnectionsHttp2 => "connections_http2",
+            Counter::ConnectionsEvicted => "connections_evicted",
+            Counter::ExchangesIncomplete => "exchanges_incomplete",
+            Counter::Holes => "holes",
+            Counter::HoleBytes => "hole_bytes",
+            Counter::LostRingFull => "lost_records_ring_full",
+            Counter::LostReadFault => "lost_records_read_fault",
+            Counter::LostCallCap => "lost_records_call_cap",
+            Counter::LostMapFull => "lost_calls_map_full",
+            Counter::FramesBroken => "frames_broken",
+            Counter::BodiesUnreadable => "bodies_unreadable",
+            Counter::BodyBytesBeyondCap => "body_bytes_beyond_cap",
+            Counter::SpansDroppedQueueFull => "spans_dropped_queue_full",
+            Counter::SpansDroppedExport => "spans_dropped_export",
+            Counter::CaptureBlocksSkipped => "capture_blocks_skipped",
+        }
+    }
+}
+
+/// One number for every [`Counter`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counters([u64; Counter::ALL.len()]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self([0; Counter::ALL.len()])
+    }
+}
+
+impl Counters {
+    /// Adds to one counter.
+    pub fn add(&mut self, counter: Counter, count: u64) {
+        if let Some(value) = self.0.get_mut(counter as usize) {
+            *value = value.saturating_add(count);
+        }
+    }
+
+    /// Reads one counter.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    /// Adds all of another set.
+    pub fn merge(&mut self, other: &Counters) {
+        for counter in Counter::ALL {
+            self.add(counter, other.get(counter));
+        }
+    }
+
+    /// Every counter with its value, in a stable order.
+    pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
+        Counter::ALL
+            .into_iter()
+            .map(|counter| (counter, self.get(counter)))
+    }
+}

@@ -1,0 +1,1 @@
+//! Outlets: OTLP, the console, JSON lines.

@@ -1,0 +1,3 @@
+//! OpenTelemetry `gen_ai` telemetry made of Bedrock calls.
+
+pub mod span;

@@ -1,0 +1,3 @@
+//! The `geophone` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Blanks credentials in the plaintext before anything else sees it.

@@ -1,0 +1,1 @@
+//! Content codings: gzip, deflate, br, zstd, bounded.

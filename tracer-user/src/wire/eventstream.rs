@@ -1,0 +1,1 @@
+//! `application/vnd.amazon.eventstream` frames.
