@@ -1,2 +1,39 @@
-//! Automation.
-fn main() {}
+//! `cargo xtask`: all automation of the workspace, so that no step lives in a shell script or in someone's memory.
+
+mod command;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Automation of the geophone workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Checks the rules of the house: layering, where unsafe and attribute names may stand, file sizes.
+    Tidy,
+    /// Sets up what the tests need and runs all of them.
+    Test,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Tidy => tidy::run(),
+        Task::Test => test::run_all(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            command::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
