@@ -1,1 +1,0 @@
-//! `application/vnd.amazon.eventstream` frames.
