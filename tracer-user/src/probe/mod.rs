@@ -3,7 +3,11 @@
 //! [`Tracer`] is the whole of it: start it, then [`poll`](Tracer::poll) for events. Dropping it (or the end of the
 //! process, however it ends) takes every probe out of the kernel.
 
+pub mod maps;
 pub mod resolve;
+pub mod watch;
+
+mod sys;
 
 use std::time::Duration;
 

@@ -1,0 +1,206 @@
+//! The system calls that have no safe wrapper: a `perf_event_open` event with its ring, for task and mapping records.
+//!
+//! The only unsafe code in user space. What it hands out is plain bytes; `watch.rs` reads them.
+#![allow(
+    unsafe_code,
+    reason = "perf_event_open and its shared ring have no safe wrapper"
+)]
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Data pages of one ring, a power of two. A mapping record is about 120 bytes, so this holds some 1000 of them.
+const DATA_PAGES: usize = 32;
+
+/// `struct perf_event_attr`, first 112 bytes (`PERF_ATTR_SIZE_VER5`), from `include/uapi/linux/perf_event.h`.
+#[repr(C)]
+#[derive(Default)]
+struct PerfEventAttr {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_watermark: u32,
+    breakpoint_kind: u32,
+    config1: u64,
+    config2: u64,
+    branch_sample_type: u64,
+    sample_regs_user: u64,
+    sample_stack_user: u32,
+    clock_id: i32,
+    sample_regs_interrupt: u64,
+    aux_watermark: u32,
+    sample_max_stack: u16,
+    reserved: u16,
+}
+
+const _: () = assert!(size_of::<PerfEventAttr>() == 112);
+
+const PERF_TYPE_SOFTWARE: u32 = 1;
+const PERF_COUNT_SW_DUMMY: u64 = 9;
+const PERF_SAMPLE_TIME: u64 = 1 << 2;
+const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 1 << 3;
+
+// Bits of `perf_event_attr.flags`.
+const FLAG_MMAP: u64 = 1 << 8;
+const FLAG_COMM: u64 = 1 << 9;
+const FLAG_TASK: u64 = 1 << 13;
+const FLAG_WATERMARK: u64 = 1 << 14;
+const FLAG_SAMPLE_ID_ALL: u64 = 1 << 18;
+const FLAG_MMAP2: u64 = 1 << 23;
+const FLAG_COMM_EXEC: u64 = 1 << 24;
+const FLAG_USE_CLOCK_ID: u64 = 1 << 25;
+
+// Places in `struct perf_event_mmap_page`.
+const OFFSET_DATA_HEAD: usize = 1024;
+const OFFSET_DATA_TAIL: usize = 1032;
+
+/// Task and mapping records of one processor core, as the kernel writes them.
+#[derive(Debug)]
+pub(super) struct TaskRing {
+    descriptor: OwnedFd,
+    base: NonNull<u8>,
+    page_size: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone, no thread-local state is involved.
+unsafe impl Send for TaskRing {}
+
+impl TaskRing {
+    /// Follows forks, execs, exits and executable mappings of all processes on one core. Needs `CAP_PERFMON`.
+    pub(super) fn open(core: u32) -> io::Result<Self> {
+        let attributes = PerfEventAttr {
+            kind: PERF_TYPE_SOFTWARE,
+            size: u32::try_from(size_of::<PerfEventAttr>()).unwrap_or(0),
+            config: PERF_COUNT_SW_DUMMY,
+            sample_type: PERF_SAMPLE_TIME,
+            flags: FLAG_MMAP
+                | FLAG_MMAP2
+                | FLAG_COMM
+                | FLAG_COMM_EXEC
+                | FLAG_TASK
+                | FLAG_WATERMARK
+                | FLAG_SAMPLE_ID_ALL
+                | FLAG_USE_CLOCK_ID,
+            // Wake the reader for every record: an attach that comes late misses bytes.
+            wakeup_watermark: 1,
+            clock_id: libc::CLOCK_MONOTONIC,
+            ..PerfEventAttr::default()
+        };
+        let every_process: libc::pid_t = -1;
+        let no_group: libc::c_int = -1;
+        // SAFETY: `attributes` is a live `perf_event_attr` whose `size` field tells its length; the call only reads it.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_perf_event_open,
+                &raw const attributes,
+                every_process,
+                core,
+                no_group,
+                PERF_FLAG_FD_CLOEXEC,
+            )
+        };
+        let raw = i32::try_from(result)
+            .ok()
+            .filter(|descriptor| *descriptor >= 0)
+            .ok_or_else(io::Error::last_os_error)?;
+        // SAFETY: the call above has just returned this descriptor, nobody else owns it.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
+        let page_size = rustix::param::page_size();
+        // SAFETY: a fresh shared mapping at an address the kernel picks; it overlaps nothing of ours.
+        let address = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                (DATA_PAGES + 1) * page_size,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                descriptor.as_raw_fd(),
+                0,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(address.cast::<u8>()).ok_or_else(|| io::Error::other("mmap gave null"))?;
+        Ok(Self {
+            descriptor,
+            base,
+            page_size,
+        })
+    }
+
+    /// Appends all complete records that are waiting to `out` and gives their room back to the kernel.
+    pub(super) fn take(&mut self, out: &mut Vec<u8>) {
+        let head = self.position(OFFSET_DATA_HEAD).load(Ordering::Acquire);
+        let tail = self.position(OFFSET_DATA_TAIL).load(Ordering::Relaxed);
+        for span in spans(tail, head, DATA_PAGES * self.page_size) {
+            // SAFETY: `spans` stays within the data pages, which begin one page after `base`.
+            let start = unsafe { self.base.add(self.page_size + span.start) };
+            // SAFETY: the kernel does not write between tail and head until tail is moved below.
+            let bytes = unsafe { std::slice::from_raw_parts(start.as_ptr(), span.len()) };
+            out.extend_from_slice(bytes);
+        }
+        self.position(OFFSET_DATA_TAIL).store(head, Ordering::Release);
+    }
+
+    fn position(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: `offset` is one of the two constants, within the first page, which is mapped as long as `self` lives.
+        let place = unsafe { self.base.add(offset) }.cast::<u64>();
+        // SAFETY: both are 8-byte fields at multiples of 8, shared with the kernel, which accesses them atomically.
+        unsafe { AtomicU64::from_ptr(place.as_ptr()) }
+    }
+}
+
+impl AsFd for TaskRing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl Drop for TaskRing {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `open` mapped, and nothing borrows from it any more.
+        let result = unsafe { libc::munmap(self.base.as_ptr().cast(), (DATA_PAGES + 1) * self.page_size) };
+        debug_assert_eq!(result, 0, "munmap of our own mapping");
+    }
+}
+
+/// The one or two pieces of a ring of `size` bytes that hold the bytes from `tail` to `head`, both of which only grow.
+fn spans(tail: u64, head: u64, size: usize) -> [Range<usize>; 2] {
+    let waiting = usize::try_from(head.wrapping_sub(tail)).map_or(size, |length| length.min(size));
+    let start = usize::try_from(tail % size as u64).unwrap_or(0);
+    let first = waiting.min(size - start);
+    [start..start + first, 0..waiting - first]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spans;
+
+    #[test]
+    fn an_empty_ring_gives_nothing() {
+        assert_eq!(spans(64, 64, 64), [0..0, 0..0]);
+    }
+
+    #[test]
+    fn bytes_in_the_middle_come_in_one_piece() {
+        assert_eq!(spans(8, 24, 64), [8..24, 0..0]);
+    }
+
+    #[test]
+    fn bytes_around_the_end_come_in_two_pieces() {
+        assert_eq!(spans(120, 136, 64), [56..64, 0..8]);
+    }
+
+    #[test]
+    fn a_head_that_makes_no_sense_never_leaves_the_ring() {
+        assert_eq!(spans(u64::MAX, 5, 64), [63..64, 0..5]);
+        assert_eq!(spans(0, 1 << 40, 64), [0..64, 0..0]);
+    }
+}
