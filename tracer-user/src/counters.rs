@@ -24,10 +24,14 @@ pub enum Counter {
     ConnectionsEvicted,
     /// Exchanges ended before they were complete.
     ExchangesIncomplete,
-    /// Holes in the byte streams of wanted connections.
+    /// Holes in the byte streams of connections.
     Holes,
     /// Bytes in those holes.
     HoleBytes,
+    /// Bytes handed over a second time.
+    DuplicateBytes,
+    /// Bytes passed over while looking for the next start of an HTTP message.
+    UnsynchronisedBytes,
     /// Records the kernel side dropped since the ring buffer was full.
     LostRingFull,
     /// Records the kernel side dropped since the process's memory could not be read.
@@ -38,6 +42,8 @@ pub enum Counter {
     LostMapFull,
     /// Event-stream frames with a broken prelude, checksum or length.
     FramesBroken,
+    /// HTTP bodies whose content coding was broken, unknown, cut by a hole, or expanded beyond the cap.
+    BodiesUndecodable,
     /// Bodies of Bedrock calls that were not valid for their operation.
     BodiesUnreadable,
     /// Body bytes beyond a cap, not looked into.
@@ -52,7 +58,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 21] = [
+    pub const ALL: [Counter; 24] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -64,11 +70,14 @@ impl Counter {
         Counter::ExchangesIncomplete,
         Counter::Holes,
         Counter::HoleBytes,
+        Counter::DuplicateBytes,
+        Counter::UnsynchronisedBytes,
         Counter::LostRingFull,
         Counter::LostReadFault,
         Counter::LostCallCap,
         Counter::LostMapFull,
         Counter::FramesBroken,
+        Counter::BodiesUndecodable,
         Counter::BodiesUnreadable,
         Counter::BodyBytesBeyondCap,
         Counter::SpansDroppedQueueFull,
@@ -90,11 +99,14 @@ impl Counter {
             Counter::ExchangesIncomplete => "exchanges_incomplete",
             Counter::Holes => "holes",
             Counter::HoleBytes => "hole_bytes",
+            Counter::DuplicateBytes => "duplicate_bytes",
+            Counter::UnsynchronisedBytes => "unsynchronised_bytes",
             Counter::LostRingFull => "lost_records_ring_full",
             Counter::LostReadFault => "lost_records_read_fault",
             Counter::LostCallCap => "lost_records_call_cap",
             Counter::LostMapFull => "lost_calls_map_full",
             Counter::FramesBroken => "frames_broken",
+            Counter::BodiesUndecodable => "bodies_undecodable",
             Counter::BodiesUnreadable => "bodies_unreadable",
             Counter::BodyBytesBeyondCap => "body_bytes_beyond_cap",
             Counter::SpansDroppedQueueFull => "spans_dropped_queue_full",

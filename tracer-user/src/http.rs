@@ -11,9 +11,18 @@ use crate::event::{ConnectionKey, Monotonic};
 pub trait HttpSink {
     /// One more thing happened.
     fn http(&mut self, connection: ConnectionKey, exchange: ExchangeNumber, event: HttpEvent<'_>);
+
+    /// The connection carries no HTTP calls of this process: another protocol, one not read yet, or the process is the
+    /// server. No exchange of it follows.
+    fn foreign(&mut self, connection: ConnectionKey);
+
+    /// The connection is gone and all its exchanges have ended: what is kept for it may go.
+    fn gone(&mut self, connection: ConnectionKey);
 }
 
-/// Counts the exchanges of one connection from 0, in the order their requests (or, joined late, responses) began.
+/// Counts the exchanges of one connection, in the order their requests (or, joined late, responses) began. Starts at the
+/// stream offset of the first byte seen: 0, unless the connection is taken up again after it was evicted. So no number
+/// comes twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExchangeNumber(pub u64);
 
@@ -96,7 +105,8 @@ pub enum HoleReason {
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Completion {
-    /// Request and response were seen to their ends. (Holes within are told by the body parts.)
+    /// Request and response were seen to their ends. (Holes within are told by the body parts.) Also when the server
+    /// answered early and the connection ended before the rest of the request was sent.
     Complete,
     /// The connection was closed, or its process ended, before the response was complete.
     Closed(Phase),

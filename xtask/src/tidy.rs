@@ -8,13 +8,13 @@ use crate::command::{root, say};
 
 /// Stages in the order of the pipeline: a file may name those before its own, never one after it.
 const STAGES: [&str; 14] = [
-    "counters", "event", "probe", "capture", "scrub", "conn", "wire", "http", "bedrock", "genai", "pipeline",
+    "counters", "event", "probe", "capture", "scrub", "conn", "http", "wire", "bedrock", "genai", "pipeline",
     "enrich", "export", "cli",
 ];
 
 /// Stages that are the core: no IO, no clock, no thread, no kernel.
 const CORE: [&str; 9] = [
-    "counters", "event", "scrub", "conn", "wire", "http", "bedrock", "genai", "pipeline",
+    "counters", "event", "scrub", "conn", "http", "wire", "bedrock", "genai", "pipeline",
 ];
 
 /// What the core must not name.
