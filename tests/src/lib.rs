@@ -1,1 +1,8 @@
-//! Fake Bedrock.
+//! The ground of the end-to-end tests: a fake Amazon Bedrock over real TLS, real client programs, and a harness that runs
+//! the `geophone` binary between them.
+//!
+//! [`fake`] answers and writes down what it answered; [`calls`] words the requests; [`client`] drives real programs that
+//! send them; [`harness`] traces those programs and compares span by span. Nothing here calls code of geophone itself:
+//! what a span should say is derived a second time, from what the fake served.
+
+pub mod fake;

@@ -1,6 +1,7 @@
 //! `cargo xtask`: all automation of the workspace, so that no step lives in a shell script or in someone's memory.
 
 mod command;
+mod setup;
 mod test;
 mod tidy;
 
@@ -20,6 +21,9 @@ struct Arguments {
 enum Task {
     /// Checks the rules of the house: layering, where unsafe and attribute names may stand, file sizes.
     Tidy,
+    /// Installs what the end-to-end tests and the demonstration need beyond Rust: a pinned Python environment, curl, node
+    /// and tshark.
+    Setup,
     /// Sets up what the tests need and runs all of them.
     Test,
 }
@@ -27,6 +31,8 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Tidy => tidy::run(),
+        Task::Setup => setup::setup()
+            .map(|environment| command::say(&format!("ready: {}", environment.python.display()))),
         Task::Test => test::run_all(),
     };
     match result {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::command::{cargo, run, say};
+use crate::setup::setup;
 
 /// Everything that `cargo test` knows, with the binaries that the end-to-end tests start built before.
 pub(crate) fn run_all() -> Result<()> {
@@ -11,6 +12,7 @@ pub(crate) fn run_all() -> Result<()> {
             "note: GEOPHONE_RECORDED is not set: the conformance test over recorded exchanges will say so and do nothing",
         );
     }
+    setup()?;
     run(cargo().args(["build", "--workspace", "--bins"]))?;
     run(cargo().args(["test", "--workspace", "--no-fail-fast"]))
 }

@@ -1,0 +1,173 @@
+//! What the fake served, value by value: the other side of every comparison.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// One request and what was answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Served {
+    /// `x-amzn-RequestId` of the response.
+    pub request_id: String,
+    /// Counts the connections of this fake from 0; requests on one keep-alive connection share it.
+    pub connection: u64,
+    /// Operation, where the path names one.
+    pub operation: Option<Operation>,
+    /// Model identifier of the path, percent-decoded.
+    pub model: String,
+    /// `Host` of the request.
+    pub host: String,
+    /// `attempt=N` of `amz-sdk-request`; 1 without the header.
+    pub attempt: u32,
+    /// `amz-sdk-invocation-id`, the same on every attempt of one call.
+    pub invocation_id: Option<String>,
+    /// `traceparent` of the request.
+    pub traceparent: Option<String>,
+    /// `X-Amzn-Trace-Id` of the request.
+    pub amzn_trace_id: Option<String>,
+    /// Sampling parameters, as the body spelled them.
+    pub parameters: Parameters,
+    /// Length of the request body.
+    pub request_bytes: usize,
+    /// HTTP status.
+    pub status: u16,
+    /// Type of the error, before or within the stream: `ThrottlingException`.
+    pub error: Option<String>,
+    /// Text of the error.
+    pub error_message: Option<String>,
+    /// Tokens as written to the wire, as far as the answer got.
+    pub usage: Option<Usage>,
+    /// Why the model stopped, in the spelling of the wire; none when the answer did not get so far.
+    pub stop_reason: Option<String>,
+    /// Identifier inside the body (`msg_bdrk_…`), where the family has one.
+    pub response_id: Option<String>,
+    /// Model named inside the body, where the family has one.
+    pub response_model: Option<String>,
+    /// Answer text as far as it was written.
+    pub text: String,
+    /// Name and id of the tool call, if the model made one.
+    pub tool_call: Option<(String, String)>,
+    /// Event-stream frames written whole, broken ones included.
+    pub frames: u32,
+    /// Everything was written. False when the fake cut the stream, or the client went away.
+    pub complete: bool,
+    /// Nanoseconds since the Unix epoch when the request head was there.
+    pub received_unix_ns: u64,
+    /// When the first content was handed to the connection, in a stream.
+    pub first_content_unix_ns: Option<u64>,
+    /// When the last byte was handed to the connection.
+    pub ended_unix_ns: u64,
+}
+
+/// What the path asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    /// `POST /model/{id}/converse`
+    Converse,
+    /// `POST /model/{id}/converse-stream`
+    ConverseStream,
+    /// `POST /model/{id}/invoke`
+    InvokeModel,
+    /// `POST /model/{id}/invoke-with-response-stream`
+    InvokeModelWithResponseStream,
+}
+
+impl Operation {
+    /// Every operation of the fake.
+    pub const ALL: [Operation; 4] = [
+        Operation::Converse,
+        Operation::ConverseStream,
+        Operation::InvokeModel,
+        Operation::InvokeModelWithResponseStream,
+    ];
+
+    /// Last segment of the path.
+    pub fn path_segment(self) -> &'static str {
+        match self {
+            Operation::Converse => "converse",
+            Operation::ConverseStream => "converse-stream",
+            Operation::InvokeModel => "invoke",
+            Operation::InvokeModelWithResponseStream => "invoke-with-response-stream",
+        }
+    }
+
+    /// Whether the answer is an event stream.
+    pub fn streams(self) -> bool {
+        matches!(
+            self,
+            Operation::ConverseStream | Operation::InvokeModelWithResponseStream
+        )
+    }
+}
+
+/// Sampling parameters of a request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Most tokens to answer with.
+    pub max_tokens: Option<u64>,
+    /// Temperature.
+    pub temperature: Option<f64>,
+    /// Nucleus.
+    pub top_p: Option<f64>,
+    /// Candidates.
+    pub top_k: Option<u64>,
+    /// Texts to stop at.
+    pub stop_sequences: Vec<String>,
+}
+
+/// Tokens as the wire has them: `input` excludes the cached ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt that no cache held.
+    pub input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+    /// Tokens read from the cache, where the body says so.
+    pub cache_read: Option<u64>,
+    /// Tokens written to the cache, where the body says so.
+    pub cache_write: Option<u64>,
+}
+
+impl Usage {
+    /// `totalTokens` of Converse: all of them.
+    pub fn total(&self) -> u64 {
+        self.input + self.output + self.cache_read.unwrap_or(0) + self.cache_write.unwrap_or(0)
+    }
+}
+
+/// Everything that was served, in the order the responses ended.
+#[derive(Debug, Clone, Default)]
+pub struct ServedLog(Arc<(Mutex<Vec<Served>>, Condvar)>);
+
+impl ServedLog {
+    pub(super) fn push(&self, served: Served) {
+        let (log, changed) = &*self.0;
+        log.lock().unwrap_or_else(PoisonError::into_inner).push(served);
+        changed.notify_all();
+    }
+
+    /// All of it so far.
+    pub fn all(&self) -> Vec<Served> {
+        let (log, _) = &*self.0;
+        log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until at least `count` responses have ended, or the time is over; then all of it.
+    pub fn wait_for(&self, count: usize, within: Duration) -> Vec<Served> {
+        let deadline = Instant::now() + within;
+        let (log, changed) = &*self.0;
+        let mut guard = log.lock().unwrap_or_else(PoisonError::into_inner);
+        while guard.len() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            guard = changed
+                .wait_timeout(guard, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        guard.clone()
+    }
+}

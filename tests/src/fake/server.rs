@@ -1,0 +1,409 @@
+//! Listens, speaks TLS and HTTP, and hands every request to the repertoire.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use super::answer::{Rendered, render};
+use super::body::{Fact, ScriptBody, Step, unix_ns};
+use super::error::Refusal;
+use super::ragged::{Ragged, Raggedness};
+use super::request::{ModelCall, is_signed, route};
+use super::scenario::{Framing, Scenario};
+use super::served::{Parameters, Served, ServedLog};
+use super::tls::Identity;
+
+/// Which TLS versions the fake speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum TlsVersions {
+    /// TLS 1.2 and 1.3, as the client likes.
+    #[default]
+    Both,
+    /// TLS 1.2 only.
+    #[value(name = "1.2")]
+    Tls12,
+    /// TLS 1.3 only.
+    #[value(name = "1.3")]
+    Tls13,
+}
+
+/// How the fake is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// TLS versions.
+    pub tls: TlsVersions,
+    /// Offer HTTP/2 by ALPN, beside HTTP/1.1.
+    pub http2: bool,
+}
+
+/// A running fake; stops when dropped.
+#[derive(Debug)]
+pub struct FakeBedrock {
+    address: SocketAddr,
+    identity: Identity,
+    log: ServedLog,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Largest request body that is read; the service's own limit is 25 MB.
+const MOST_REQUEST_BYTES: usize = 64 << 20;
+
+impl FakeBedrock {
+    /// Starts a fake on a free port of the loopback interface, on a thread of its own.
+    pub fn start(options: &Options) -> Result<Self> {
+        let identity = Identity::new()?;
+        let versions: &[&rustls::SupportedProtocolVersion] = match options.tls {
+            TlsVersions::Both => &[&rustls::version::TLS12, &rustls::version::TLS13],
+            TlsVersions::Tls12 => &[&rustls::version::TLS12],
+            TlsVersions::Tls13 => &[&rustls::version::TLS13],
+        };
+        let alpn: &[&str] = if options.http2 {
+            &["h2", "http/1.1"]
+        } else {
+            &["http/1.1"]
+        };
+        let acceptor = TlsAcceptor::from(identity.server_config(versions, alpn)?);
+        let log = ServedLog::default();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("fake-bedrock")
+            .enable_all()
+            .build()
+            .context("cannot start the runtime of the fake")?;
+        let listener = runtime
+            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .context("cannot listen on the loopback interface")?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel();
+        let served = log.clone();
+        let thread = std::thread::Builder::new()
+            .name("fake-bedrock".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = accept(listener, acceptor, served) => {}
+                        _ = stopped => {}
+                    }
+                });
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            address,
+            identity,
+            log,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Endpoint for clients, by name, so that they send SNI.
+    pub fn endpoint(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    /// PEM file of the authority that clients must trust.
+    pub fn authority(&self) -> PathBuf {
+        self.identity.authority()
+    }
+
+    /// What was served.
+    pub fn log(&self) -> &ServedLog {
+        &self.log
+    }
+}
+
+impl Drop for FakeBedrock {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // Fails only when the server thread is gone already.
+            let _gone = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            // A panic in the server has been printed by the thread itself.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, log: ServedLog) {
+    let ids = Arc::new(RequestIds::new());
+    for connection in 0.. {
+        // Running out of descriptors ends a connection attempt, not the fake.
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let (acceptor, log, ids) = (acceptor.clone(), log.clone(), Arc::clone(&ids));
+        tokio::spawn(async move {
+            if let Err(error) = serve(stream, acceptor, connection, log, ids).await {
+                tracing::debug!("connection {connection}: {error:#}");
+            }
+        });
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    connection: u64,
+    log: ServedLog,
+    ids: Arc<RequestIds>,
+) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let raggedness = Raggedness::default();
+    let stream = Ragged::new(acceptor.accept(stream).await?, raggedness.clone());
+    let service = service_fn(move |request| {
+        let (log, id, raggedness) = (log.clone(), ids.next(), raggedness.clone());
+        async move { Ok::<_, Infallible>(answer(request, connection, id, log, &raggedness).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().title_case_headers(true);
+    builder
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+        .map_err(|error| anyhow::anyhow!(error))
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    connection: u64,
+    request_id: String,
+    log: ServedLog,
+    raggedness: &Raggedness,
+) -> Response<ScriptBody> {
+    let received_unix_ns = unix_ns();
+    let (head, body) = request.into_parts();
+    let routed = route(head.uri.path());
+    let mut served = Served {
+        request_id,
+        connection,
+        operation: routed.as_ref().map(|(operation, _)| *operation),
+        model: routed
+            .as_ref()
+            .map_or_else(String::new, |(_, model)| model.clone()),
+        host: text(&head.headers, "host")
+            .or_else(|| head.uri.authority().map(ToString::to_string))
+            .unwrap_or_default(),
+        attempt: attempt(&head.headers),
+        invocation_id: text(&head.headers, "amz-sdk-invocation-id"),
+        traceparent: text(&head.headers, "traceparent"),
+        amzn_trace_id: text(&head.headers, "x-amzn-trace-id"),
+        parameters: Parameters::default(),
+        request_bytes: 0,
+        status: 200,
+        error: None,
+        error_message: None,
+        usage: None,
+        stop_reason: None,
+        response_id: None,
+        response_model: None,
+        text: String::new(),
+        tool_call: None,
+        frames: 0,
+        complete: false,
+        received_unix_ns,
+        first_content_unix_ns: None,
+        ended_unix_ns: received_unix_ns,
+    };
+    let Ok(body) = Limited::new(body, MOST_REQUEST_BYTES).collect().await else {
+        let refusal = Refusal::validation("The request body could not be read.");
+        return refuse(refusal, served, log);
+    };
+    let body = body.to_bytes();
+    served.request_bytes = body.len();
+
+    let Some((operation, model)) = routed.filter(|_| head.method == hyper::Method::POST) else {
+        return refuse(Refusal::unknown_operation(), served, log);
+    };
+    if !is_signed(&head.headers) {
+        return refuse(Refusal::unsigned(), served, log);
+    }
+    let call = match ModelCall::parse(operation, &model, &body) {
+        Ok(call) => call,
+        Err(refusal) => return refuse(refusal, served, log),
+    };
+    served.parameters = call.parameters.clone();
+    raggedness.set(call.scenario.ragged);
+    if call.scenario.first_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(call.scenario.first_ms)).await;
+    }
+    if let Some(failure) = call.scenario.fail
+        && served.attempt <= call.scenario.failures
+    {
+        return refuse(failure.into(), served, log);
+    }
+    if call.scenario.gzip && !accepts_gzip(&head.headers) {
+        let refusal = Refusal::validation("The scenario asks for gzip, but the client does not accept it.");
+        return refuse(refusal, served, log);
+    }
+    let rendered = render(&call, &served.request_id);
+    respond(rendered, &call.scenario, operation.streams(), served, log)
+}
+
+fn respond(
+    rendered: Rendered,
+    scenario: &Scenario,
+    streams: bool,
+    served: Served,
+    log: ServedLog,
+) -> Response<ScriptBody> {
+    let Rendered {
+        content_type,
+        fields,
+        steps,
+    } = rendered;
+    let steps = if scenario.gzip { gzip(steps) } else { steps };
+    let mut response = head(&served).header("content-type", content_type);
+    if scenario.gzip {
+        response = response.header("content-encoding", "gzip");
+    }
+    if !streams && scenario.framing == Framing::Length {
+        response = response.header("content-length", length(&steps));
+    }
+    for (name, value) in fields {
+        response = response.header(name, value);
+    }
+    response
+        .body(ScriptBody::new(steps, served, log))
+        .expect("every header of the fake is valid")
+}
+
+fn refuse(refusal: Refusal, mut served: Served, log: ServedLog) -> Response<ScriptBody> {
+    let Refusal {
+        status,
+        kind,
+        message,
+    } = refusal;
+    served.status = status;
+    let bytes: Bytes = json!({"message": message}).to_string().into();
+    let response = head(&served)
+        .status(status)
+        .header("content-type", "application/json")
+        .header("content-length", bytes.len())
+        .header(
+            "x-amzn-errortype",
+            format!("{kind}:http://internal.amazon.com/coral/com.amazon.bedrock/"),
+        );
+    let facts = vec![Fact::Error {
+        kind: kind.to_owned(),
+        message,
+    }];
+    response
+        .body(ScriptBody::new([Step::Write { bytes, facts }], served, log))
+        .expect("every header of the fake is valid")
+}
+
+fn head(served: &Served) -> hyper::http::response::Builder {
+    Response::builder().header("x-amzn-requestid", &served.request_id)
+}
+
+fn length(steps: &[Step]) -> usize {
+    steps
+        .iter()
+        .map(|step| match step {
+            Step::Write { bytes, .. } => bytes.len(),
+            Step::Wait(_) | Step::Cut => 0,
+        })
+        .sum()
+}
+
+/// Compresses the whole body as one gzip member, flushed after every write so that a stream still streams.
+fn gzip(steps: Vec<Step>) -> Vec<Step> {
+    const TO_MEMORY: &str = "compressing into memory does not fail";
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let cut = steps.iter().any(|step| matches!(step, Step::Cut));
+    let mut compressed: Vec<Step> = steps
+        .into_iter()
+        .map(|step| match step {
+            Step::Write { bytes, facts } => {
+                encoder.write_all(&bytes).expect(TO_MEMORY);
+                encoder.flush().expect(TO_MEMORY);
+                let bytes = std::mem::take(encoder.get_mut()).into();
+                Step::Write { bytes, facts }
+            }
+            other => other,
+        })
+        .collect();
+    if !cut {
+        compressed.push(Step::Write {
+            bytes: encoder.finish().expect(TO_MEMORY).into(),
+            facts: Vec::new(),
+        });
+    }
+    compressed
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    text(headers, "accept-encoding").is_some_and(|codings| codings.contains("gzip"))
+}
+
+/// `attempt=N` of `amz-sdk-request`.
+fn attempt(headers: &HeaderMap) -> u32 {
+    text(headers, "amz-sdk-request")
+        .and_then(|value| {
+            value
+                .split(';')
+                .find_map(|part| part.trim().strip_prefix("attempt=")?.parse().ok())
+        })
+        .unwrap_or(1)
+}
+
+/// Request ids: unique on this host for good, and in the shape of AWS's.
+#[derive(Debug)]
+struct RequestIds {
+    started: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Self {
+            started: since.map_or(0, |since| since.as_secs() << 30 | u64::from(since.subsec_nanos())),
+            count: AtomicU64::new(0),
+        }
+    }
+
+    fn next(&self) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let (started, pid) = (self.started, std::process::id());
+        format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            started >> 32,
+            started >> 16 & 0xffff,
+            started & 0xffff,
+            pid & 0xffff,
+            count
+        )
+    }
+}
