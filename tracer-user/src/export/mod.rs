@@ -1,1 +1,112 @@
-//! Outlets: OTLP, the console, JSON lines.
+//! Outlets: where finished spans go.
+//!
+//! ```text
+//!             ┌─ queue ─ writer thread ─ console tree or OTLP JSON lines ─ terminal, pipe, file
+//!  Span ──────┤
+//!             └─ queue ─ otlp thread ─── OTLP over HTTP or gRPC ────────── any OpenTelemetry backend
+//! ```
+//!
+//! [`Outlets::span`] puts the span into bounded queues and returns: neither a paused terminal nor a dead backend holds
+//! up tracing. What a queue has no room for is dropped and counted.
+
+mod console;
+mod otlp_json;
+mod queue;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod transform;
+mod writer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::counters::{Counter, Counters};
+use crate::enrich::{Resource, Resources};
+use crate::event::Host;
+use crate::genai::span::Span;
+
+pub use settings::{Colour, Format, OpenError, OutletSettings, WhenFull};
+
+/// A span with the process it belongs to.
+#[derive(Debug, Clone)]
+struct Finished {
+    resource: Arc<Resource>,
+    span: Arc<Span>,
+}
+
+/// Every outlet that was asked for.
+#[derive(Debug)]
+pub struct Outlets {
+    resources: Resources,
+    writer: Option<writer::Writer>,
+}
+
+/// What became of the spans.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Spans written to the terminal or the file.
+    pub written: u64,
+    /// Spans dropped, by reason.
+    pub counters: Counters,
+    /// What went wrong, a sentence each: what happened, why, and what can be done.
+    pub problems: Vec<String>,
+}
+
+impl Outlets {
+    /// Opens the outlets. Fails when one of them cannot work at all: an output file that cannot be made.
+    pub fn open(settings: OutletSettings) -> Result<Self, OpenError> {
+        let OutletSettings {
+            format,
+            output,
+            colour,
+            when_full,
+        } = settings;
+        let writer = writer::Writer::open(format, output, colour, when_full)?;
+        Ok(Self {
+            resources: Resources::default(),
+            writer,
+        })
+    }
+
+    /// Tells which machine the following spans come from.
+    pub fn host(&mut self, host: &Host) {
+        self.resources.host(host);
+    }
+
+    /// Hands a span to every outlet. Does not wait for any of them, unless [`WhenFull::Wait`] was asked for.
+    pub fn span(&mut self, span: Span) {
+        let finished = Finished {
+            resource: self.resources.of(&span.process),
+            span: Arc::new(span),
+        };
+        if let Some(writer) = &self.writer {
+            writer.span(finished);
+        }
+    }
+
+    /// Whether anyone still reads what is written. False once the reader of a pipe is gone (`geophone … | head`) or the
+    /// disk is full: time to end.
+    pub fn is_open(&self) -> bool {
+        self.writer.as_ref().is_none_or(writer::Writer::is_open)
+    }
+
+    /// What was dropped so far.
+    pub fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        if let Some(writer) = &self.writer {
+            counters.add(Counter::SpansDroppedQueueFull, writer.dropped());
+        }
+        counters
+    }
+
+    /// Writes and sends what is left, for no longer than `patience`, and says what became of it all.
+    pub fn shutdown(self, patience: Duration) -> Report {
+        let deadline = Instant::now() + patience;
+        let mut report = Report::default();
+        if let Some(writer) = self.writer {
+            writer.shutdown(deadline, &mut report);
+        }
+        report
+    }
+}

@@ -1,0 +1,30 @@
+//! OTLP JSON lines: the format of the OpenTelemetry file exporter.
+//!
+//! One `ExportTraceServiceRequest` a line, ids in hexadecimal, 64-bit numbers as strings:
+//! <https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/>. The same span gives the same line to the byte.
+
+use std::io::{self, Write};
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+
+use super::{Finished, transform};
+
+/// Writes one span as one line.
+pub(super) fn write(finished: &Finished, output: &mut dyn Write) -> io::Result<()> {
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            resource: Some(transform::proto_resource(&finished.resource)),
+            scope_spans: vec![ScopeSpans {
+                scope: Some(InstrumentationScope::from((&transform::scope(), None))),
+                spans: vec![transform::span_data(&finished.span).into()],
+                schema_url: String::new(),
+            }],
+            schema_url: String::new(),
+        }],
+    };
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    output.write_all(&line)
+}

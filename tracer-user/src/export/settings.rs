@@ -1,0 +1,116 @@
+//! What a user asks of the outlets.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
+/// What the outlets are built from.
+#[derive(Debug, Clone, Default)]
+pub struct OutletSettings {
+    /// How spans are written.
+    pub format: Format,
+    /// File to write to, made anew; standard output when there is none.
+    pub output: Option<PathBuf>,
+    /// Whether the console tree is in colour.
+    pub colour: Colour,
+    /// What to do when spans come faster than an outlet takes them.
+    pub when_full: WhenFull,
+}
+
+/// How spans are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// A tree for people.
+    #[default]
+    Pretty,
+    /// One OTLP `ExportTraceServiceRequest` in JSON a line, as the OpenTelemetry file exporter writes it.
+    OtlpJson,
+    /// Nothing is written.
+    None,
+}
+
+/// Whether the console tree is in colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do when spans come faster than an outlet takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// Drop the oldest span and count it: tracing live, the next event does not wait.
+    #[default]
+    DropOldest,
+    /// Wait for room: a replay has all the time it needs.
+    Wait,
+}
+
+/// An outlet that cannot work at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The output file cannot be made.
+    #[error(
+        "cannot write spans to {}: {source}; choose another file with --output, or leave it out to write to the terminal",
+        path.display()
+    )]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread for an outlet cannot be started.
+    #[error(
+        "cannot start a thread to write spans: {0}; the limit on threads (ulimit -u, pids.max) may be reached"
+    )]
+    Thread(io::Error),
+}
+
+impl Format {
+    /// The format when none was asked for: a tree on a terminal, JSON lines into a pipe or a file.
+    pub fn preferred(to_file: bool) -> Self {
+        if !to_file && io::stdout().is_terminal() {
+            Self::Pretty
+        } else {
+            Self::OtlpJson
+        }
+    }
+}
+
+impl Colour {
+    /// Decides for an output. `variable` reads the environment.
+    pub(super) fn decide(self, to_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+        let is_set = |name| variable(name).is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            // <https://no-color.org>: any value but the empty one turns colour off.
+            Self::Auto => to_terminal && !is_set("NO_COLOR") && variable("TERM").as_deref() != Some("dumb"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Colour;
+
+    #[test]
+    fn colour_is_for_terminals_whose_owner_did_not_turn_it_off() {
+        let nothing = |_: &str| None;
+        let no_color = |name: &str| (name == "NO_COLOR").then(|| "1".to_owned());
+        let empty = |name: &str| (name == "NO_COLOR").then(String::new);
+        let dumb = |name: &str| (name == "TERM").then(|| "dumb".to_owned());
+        assert!(Colour::Auto.decide(true, nothing));
+        assert!(Colour::Auto.decide(true, empty));
+        assert!(!Colour::Auto.decide(false, nothing));
+        assert!(!Colour::Auto.decide(true, no_color));
+        assert!(!Colour::Auto.decide(true, dumb));
+        assert!(Colour::Always.decide(false, no_color));
+        assert!(!Colour::Never.decide(true, nothing));
+    }
+}

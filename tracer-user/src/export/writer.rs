@@ -1,0 +1,192 @@
+//! The thread that writes spans for people and for files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::console::Console;
+use super::queue::{Batching, Limits, Queue, count};
+use super::{Colour, Finished, Format, OpenError, Report, WhenFull, otlp_json};
+use crate::counters::Counter;
+
+/// What waits for a slow terminal, pipe or disk.
+const QUEUE: Limits = Limits {
+    spans: 16_384,
+    bytes: 64 << 20,
+};
+
+/// What is written before the output is flushed: whatever is there, at once.
+const BATCHING: Batching = Batching {
+    limits: Limits {
+        spans: 256,
+        bytes: 1 << 20,
+    },
+    linger: Duration::ZERO,
+};
+
+/// Hands spans to the writing thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    ended: Receiver<io::Result<()>>,
+    /// What is written to, for people.
+    name: String,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Queue,
+    accepted: AtomicU64,
+    written: AtomicU64,
+    open: AtomicBool,
+}
+
+impl Writer {
+    /// Opens the output and starts the thread; `None` when nothing is to be written.
+    pub(super) fn open(
+        format: Format,
+        output: Option<PathBuf>,
+        colour: Colour,
+        when_full: WhenFull,
+    ) -> Result<Option<Self>, OpenError> {
+        let pretty = match format {
+            Format::None => return Ok(None),
+            Format::Pretty => true,
+            Format::OtlpJson => false,
+        };
+        let (output, name, is_terminal): (Box<dyn Write + Send>, _, _) = match output {
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = File::create(&path).map_err(|source| OpenError::Output { path, source })?;
+                let is_terminal = file.is_terminal();
+                (Box::new(file), name, is_terminal)
+            }
+            None => {
+                let stdout = io::stdout();
+                let is_terminal = stdout.is_terminal();
+                (Box::new(stdout), "the standard output".to_owned(), is_terminal)
+            }
+        };
+        let form = if pretty {
+            let colour = colour.decide(is_terminal, |name| std::env::var(name).ok());
+            Form::Pretty(Console::new(colour))
+        } else {
+            Form::OtlpJson
+        };
+        Self::start(form, output, name, when_full).map(Some)
+    }
+
+    fn start(
+        form: Form,
+        output: Box<dyn Write + Send>,
+        name: String,
+        when_full: WhenFull,
+    ) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared {
+            queue: Queue::new(QUEUE, when_full),
+            accepted: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            open: AtomicBool::new(true),
+        });
+        let (sender, ended) = sync_channel(1);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(OpenError::Thread)?;
+        let worker = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("spans-writer".to_owned())
+            .spawn(move || {
+                let result = runtime.block_on(write_all(&worker, form, BufWriter::new(output)));
+                worker.open.store(false, Ordering::Release);
+                // Spans that come from now on are counted as dropped.
+                worker.queue.close();
+                // Nobody waits any more when the time for shutting down was over.
+                sender.send(result).ok();
+            })
+            .map_err(OpenError::Thread)?;
+        Ok(Self { shared, ended, name })
+    }
+
+    pub(super) fn span(&self, finished: Finished) {
+        self.shared.accepted.fetch_add(1, Ordering::Relaxed);
+        self.shared.queue.push(finished);
+    }
+
+    /// Whether what is written still goes anywhere.
+    pub(super) fn is_open(&self) -> bool {
+        self.shared.open.load(Ordering::Acquire)
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.shared.queue.dropped()
+    }
+
+    /// Writes what is left, until the deadline.
+    pub(super) fn shutdown(self, deadline: Instant, report: &mut Report) {
+        let Self { shared, ended, name } = self;
+        shared.queue.close();
+        let result = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        let written = shared.written.load(Ordering::Relaxed);
+        let dropped = shared.queue.dropped();
+        let lost = shared
+            .accepted
+            .load(Ordering::Relaxed)
+            .saturating_sub(written + dropped);
+        report.written += written;
+        report.counters.add(Counter::SpansDroppedQueueFull, dropped);
+        report.counters.add(Counter::SpansDroppedExport, lost);
+        match result {
+            Ok(Ok(())) => {}
+            // The reader took what it wanted and left (`| head`): that is how pipes end.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Ok(Err(error)) => report.problems.push(format!(
+                "{lost} spans were not written to {name}: {error}; write to another place with --output"
+            )),
+            Err(_) => report.problems.push(format!(
+                "{lost} spans were not written in time: {name} took no more; is a terminal paused, or a reader stuck?"
+            )),
+        }
+        if dropped > 0 {
+            report.problems.push(format!(
+                "{dropped} spans were dropped since {name} did not take them as fast as they came; write to a file with --output"
+            ));
+        }
+    }
+}
+
+/// How a span is put into bytes.
+#[derive(Debug)]
+enum Form {
+    Pretty(Console),
+    OtlpJson,
+}
+
+impl Form {
+    fn write(&mut self, finished: &Finished, output: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Pretty(console) => console.write(finished, output),
+            Self::OtlpJson => otlp_json::write(finished, output),
+        }
+    }
+}
+
+async fn write_all(
+    shared: &Shared,
+    mut form: Form,
+    mut output: BufWriter<Box<dyn Write + Send>>,
+) -> io::Result<()> {
+    while let Some(batch) = shared.queue.batch(BATCHING).await {
+        for finished in &batch {
+            form.write(finished, &mut output)?;
+        }
+        output.flush()?;
+        shared.written.fetch_add(count(batch.len()), Ordering::Relaxed);
+    }
+    Ok(())
+}
