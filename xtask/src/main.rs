@@ -1,6 +1,7 @@
 //! `cargo xtask`: all automation of the workspace, so that no step lives in a shell script or in someone's memory.
 
 mod command;
+mod demo;
 mod setup;
 mod test;
 mod tidy;
@@ -19,6 +20,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Traces a real boto3 program against a fake Bedrock and prints its calls as they happen.
+    Demo,
     /// Checks the rules of the house: layering, where unsafe and attribute names may stand, file sizes.
     Tidy,
     /// Installs what the end-to-end tests and the demonstration need beyond Rust: a pinned Python environment, curl, node
@@ -30,6 +33,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Demo => demo::run_it(),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::setup()
             .map(|environment| command::say(&format!("ready: {}", environment.python.display()))),
