@@ -3,9 +3,60 @@
 //! Each way of finding the functions of a TLS library is a resolver in a file of its own. They are asked in order, each
 //! fails closed: a probe in a wrong place can crash the process that runs over it, so what is not proven is refused.
 
-use std::fmt;
+mod entry;
+mod flow;
+mod image;
+mod openssl;
+mod openssl_internal;
+mod recognise;
 
+use std::fmt;
+use std::fs::File;
+
+use object::read::ReadCache;
 use thiserror::Error;
+
+use self::image::Image;
+
+/// Opens a library by file name that stands beside the one in question.
+pub type Sibling<'a> = &'a dyn Fn(&str) -> Option<File>;
+
+/// One way of finding the functions of a TLS library.
+trait Resolver {
+    /// For people who ask why a process is traced.
+    fn name(&self) -> &'static str;
+
+    /// The attach points, or why not; [`Unresolved::NoTls`] when this way does not fit the file.
+    fn resolve(&self, image: &Image<'_>, sibling: Sibling<'_>) -> Result<Resolved, Unresolved>;
+}
+
+/// Best first.
+const RESOLVERS: [&dyn Resolver; 2] = [&openssl_internal::Internal, &openssl::Exports];
+
+/// Looks for a TLS library in an opened file. Reads only headers and symbol names of files that have none.
+pub fn resolve(file: &File, sibling: Sibling<'_>) -> Result<Resolved, Unresolved> {
+    let cache = ReadCache::new(file);
+    let image = Image::parse(file, &cache)?;
+    let mut reason = Unresolved::NoTls;
+    for resolver in RESOLVERS {
+        match resolver.resolve(&image, sibling) {
+            Ok(resolved) => return Ok(resolved),
+            Err(Unresolved::NoTls) => {}
+            Err(other) => reason = other,
+        }
+    }
+    Err(reason)
+}
+
+/// Says more about a file that did not resolve: which TLS library that geophone cannot trace is in it, if any. Searches
+/// through all its constant data, so this is for people who ask, not for every file as it is mapped.
+pub fn explain(file: &File) -> Unresolved {
+    let cache = ReadCache::new(file);
+    match Image::parse(file, &cache) {
+        Ok(image) => recognise::recognise(&image),
+        Err(reason) => reason,
+    }
+}
 
 /// What a TLS file gives: where to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,3 +176,6 @@ impl fmt::Display for Known {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
