@@ -2,7 +2,11 @@
 //! the `geophone` binary between them.
 //!
 //! [`fake`] answers and writes down what it answered; [`calls`] words the requests; [`client`] drives real programs that
-//! send them; [`harness`] traces those programs and compares span by span. Nothing here calls code of geophone itself:
-//! what a span should say is derived a second time, from what the fake served.
+//! send them. Nothing here calls code of geophone itself: what a span should say is derived a second time, from what the
+//! fake served.
 
+pub mod calls;
+pub mod client;
+pub mod environment;
 pub mod fake;
+pub mod program;

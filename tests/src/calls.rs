@@ -1,0 +1,254 @@
+//! Words requests: one `Call` becomes the JSON body that its operation and its model's family want.
+
+use serde_json::{Value, json};
+
+use crate::fake::scenario::Scenario;
+use crate::fake::{Operation, Parameters};
+
+/// Claude behind an inference profile.
+pub const CLAUDE: &str = "us.anthropic.claude-3-haiku-20240307-v1:0";
+/// Nova behind the ARN of an inference profile: a model id with slashes and colons.
+pub const NOVA: &str = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0";
+/// Titan by its plain id.
+pub const TITAN: &str = "amazon.titan-text-express-v1";
+
+/// The tool that calls with tools offer.
+pub const TOOL: &str = "get_weather";
+
+/// One request that a client is asked to make.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Operation.
+    pub operation: Operation,
+    /// Model id as the client is given it.
+    pub model: String,
+    /// Prompt, marker of the scenario included.
+    pub prompt: String,
+    /// Sampling parameters.
+    pub parameters: Parameters,
+    /// Whether a tool is offered.
+    pub tools: bool,
+    /// Header fields beside the client's own; clients with an SDK ignore them.
+    pub headers: Vec<(&'static str, String)>,
+    /// Stop reading a stream after so many events.
+    pub take: Option<u32>,
+}
+
+impl Call {
+    /// A call with a prompt of its own and the usual parameters.
+    pub fn new(operation: Operation, model: &str, scenario: &Scenario) -> Self {
+        Self {
+            operation,
+            model: model.to_owned(),
+            prompt: format!("What hums below? {}", scenario.marker()),
+            parameters: Parameters {
+                max_tokens: Some(200),
+                temperature: Some(0.25),
+                top_p: Some(0.875),
+                top_k: None,
+                stop_sequences: vec!["STOP".to_owned()],
+            },
+            tools: false,
+            headers: Vec::new(),
+            take: None,
+        }
+    }
+
+    /// The same call with a tool on offer.
+    #[must_use]
+    pub fn with_tools(mut self) -> Self {
+        self.tools = true;
+        self
+    }
+
+    /// The same call with the prompt made so long.
+    #[must_use]
+    pub fn with_prompt_bytes(mut self, bytes: usize) -> Self {
+        const FILLER: &str = "Schist and gneiss, marble and slate. ";
+        self.prompt.push_str(&FILLER.repeat(bytes / FILLER.len() + 1));
+        self
+    }
+
+    /// The same call, given up after so many events of the stream.
+    #[must_use]
+    pub fn taking(mut self, events: u32) -> Self {
+        self.take = Some(events);
+        self
+    }
+
+    /// The same call with one more header field.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Path of the request, the model id percent-encoded as the SDKs do.
+    pub fn path(&self) -> String {
+        let model: String = self
+            .model
+            .bytes()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    char::from(byte).to_string()
+                }
+                other => format!("%{other:02X}"),
+            })
+            .collect();
+        format!("/model/{model}/{}", self.operation.path_segment())
+    }
+
+    /// Body of the request.
+    pub fn body(&self) -> Value {
+        match self.operation {
+            Operation::Converse | Operation::ConverseStream => self.converse(),
+            Operation::InvokeModel | Operation::InvokeModelWithResponseStream => {
+                if self.model.contains("anthropic.") {
+                    self.anthropic()
+                } else if self.model.contains("amazon.titan") {
+                    self.titan()
+                } else {
+                    self.nova()
+                }
+            }
+        }
+    }
+
+    /// The call as the client programs read it.
+    pub(crate) fn to_json(&self, id: usize) -> Value {
+        let mut call = json!({
+            "id": id,
+            "operation": self.operation,
+            "model": self.model,
+            "body": self.body(),
+            "headers": self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect::<std::collections::BTreeMap<_, _>>(),
+        });
+        if let Some(take) = self.take {
+            call["take"] = take.into();
+        }
+        call
+    }
+
+    fn converse(&self) -> Value {
+        let Parameters {
+            max_tokens,
+            temperature,
+            top_p,
+            top_k,
+            stop_sequences,
+        } = &self.parameters;
+        let mut body = json!({
+            "system": [{"text": "You are a geologist."}],
+            "messages": [{"role": "user", "content": [{"text": self.prompt}]}],
+            "inferenceConfig": without_nulls(json!({
+                "maxTokens": max_tokens,
+                "temperature": temperature,
+                "topP": top_p,
+                "stopSequences": stop_sequences,
+            })),
+        });
+        if let Some(top_k) = top_k {
+            body["additionalModelRequestFields"] = json!({"top_k": top_k});
+        }
+        if self.tools {
+            body["toolConfig"] = tool_config();
+        }
+        body
+    }
+
+    fn anthropic(&self) -> Value {
+        let Parameters {
+            max_tokens,
+            temperature,
+            top_p,
+            top_k,
+            stop_sequences,
+        } = &self.parameters;
+        let mut body = without_nulls(json!({
+            "anthropic_version": "bedrock-2023-05-31",
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "stop_sequences": stop_sequences,
+            "system": "You are a geologist.",
+            "messages": [{"role": "user", "content": [{"type": "text", "text": self.prompt}]}],
+        }));
+        if self.tools {
+            body["tools"] = json!([{
+                "name": TOOL,
+                "description": "Tells the weather.",
+                "input_schema": tool_schema(),
+            }]);
+        }
+        body
+    }
+
+    fn nova(&self) -> Value {
+        let Parameters {
+            max_tokens,
+            temperature,
+            top_p,
+            top_k,
+            stop_sequences,
+        } = &self.parameters;
+        let mut body = json!({
+            "schemaVersion": "messages-v1",
+            "system": [{"text": "You are a geologist."}],
+            "messages": [{"role": "user", "content": [{"text": self.prompt}]}],
+            "inferenceConfig": without_nulls(json!({
+                "maxTokens": max_tokens,
+                "temperature": temperature,
+                "topP": top_p,
+                "topK": top_k,
+                "stopSequences": stop_sequences,
+            })),
+        });
+        if self.tools {
+            body["toolConfig"] = tool_config();
+        }
+        body
+    }
+
+    fn titan(&self) -> Value {
+        let Parameters {
+            max_tokens,
+            temperature,
+            top_p,
+            top_k: _,
+            stop_sequences,
+        } = &self.parameters;
+        json!({
+            "inputText": self.prompt,
+            "textGenerationConfig": without_nulls(json!({
+                "maxTokenCount": max_tokens,
+                "temperature": temperature,
+                "topP": top_p,
+                "stopSequences": stop_sequences,
+            })),
+        })
+    }
+}
+
+fn tool_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city"],
+    })
+}
+
+fn tool_config() -> Value {
+    json!({"tools": [{"toolSpec": {
+        "name": TOOL,
+        "description": "Tells the weather.",
+        "inputSchema": {"json": tool_schema()},
+    }}]})
+}
+
+fn without_nulls(mut object: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    object
+}

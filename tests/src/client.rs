@@ -1,0 +1,190 @@
+//! Drives the client programs of `tests/clients`: real SDKs and real TLS libraries, in processes of their own.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::calls::Call;
+use crate::environment::{client_file, python};
+use crate::fake::FakeBedrock;
+use crate::program::Program;
+
+/// Which client program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// boto3: synchronous, a keep-alive pool, threads.
+    Boto3,
+    /// aiobotocore: asyncio over memory BIOs.
+    Aiobotocore,
+    /// node's `https`.
+    Node,
+}
+
+impl Kind {
+    /// The command line that runs it against a fake.
+    pub fn command(self, fake: &FakeBedrock) -> Result<Command> {
+        let mut command = match self {
+            Kind::Boto3 => python_program("boto3_client.py")?,
+            Kind::Aiobotocore => python_program("aiobotocore_client.py")?,
+            Kind::Node => {
+                let mut command = Command::new("node");
+                command.arg(client_file("node_client.js"));
+                command
+            }
+        };
+        command.arg(fake.endpoint()).arg(fake.authority());
+        Ok(command)
+    }
+}
+
+fn python_program(file: &str) -> Result<Command> {
+    let mut command = Command::new(python()?);
+    command.arg(client_file(file));
+    // Neither a person's own AWS settings nor the metadata service may change what is sent.
+    command
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(command)
+}
+
+/// What a client saw of one call.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Seen {
+    /// Index of the call in its batch.
+    pub id: usize,
+    /// Request id of the (last) response.
+    pub request_id: Option<String>,
+    /// HTTP status of the (last) response.
+    pub status: Option<u16>,
+    /// Attempts the SDK made.
+    pub attempts: Option<u32>,
+    /// Events of a stream.
+    pub events: u32,
+    /// Answer text of Converse and of streams.
+    pub text: String,
+    /// Why the model stopped.
+    pub stop_reason: Option<String>,
+    /// Usage of Converse and of streams.
+    pub usage: Option<Value>,
+    /// Tool call of Converse.
+    pub tool: Option<Value>,
+    /// `amazon-bedrock-invocationMetrics` of a stream.
+    pub metrics: Option<Value>,
+    /// Body of InvokeModel.
+    pub body: Option<Value>,
+    /// Code or class of the error.
+    pub error: Option<String>,
+    /// Text of the error.
+    pub message: Option<String>,
+}
+
+/// A running client that waits for batches of calls.
+#[derive(Debug)]
+pub struct Client {
+    program: Program,
+    pid: u32,
+}
+
+impl Client {
+    /// Starts a client program and waits until it is ready.
+    pub fn start(kind: Kind, fake: &FakeBedrock) -> Result<Self> {
+        Self::run(&mut kind.command(fake)?)
+    }
+
+    /// Runs a command line that ends in a client program (a tracer may stand before it) and waits until it is ready.
+    pub fn run(command: &mut Command) -> Result<Self> {
+        let program = Program::start("client", command)?;
+        let ready = program
+            .line()?
+            .with_context(|| format!("the client ended before it was ready:\n{}", program.stderr()))?;
+        let ready: Value =
+            serde_json::from_str(&ready).with_context(|| format!("not a line of the protocol: {ready}"))?;
+        let pid = ready["ready"]
+            .as_u64()
+            .and_then(|pid| u32::try_from(pid).ok())
+            .context("the client did not tell its pid")?;
+        Ok(Self { program, pid })
+    }
+
+    /// Process id of the client itself, also when something else was started to run it.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The process that was started.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Makes the calls, so many at a time, and waits for all of them. Ordered as the calls are.
+    pub fn make(&mut self, calls: &[Call], threads: usize) -> Result<Vec<Seen>> {
+        self.send(calls, &json!({"threads": threads}))?;
+        self.collect(calls.len())
+    }
+
+    /// The same in a forked child (boto3 only); tells the child's pid beside what it saw.
+    pub fn make_in_child(&mut self, calls: &[Call]) -> Result<(u32, Vec<Seen>)> {
+        self.send(calls, &json!({"threads": 1, "fork": true}))?;
+        let line = self.program.line()?.context("the client ended")?;
+        let child: Value = serde_json::from_str(&line)?;
+        let pid = child["child"]
+            .as_u64()
+            .and_then(|pid| u32::try_from(pid).ok())
+            .with_context(|| format!("expected the pid of a child, not {line}"))?;
+        Ok((pid, self.collect(calls.len())?))
+    }
+
+    /// Hands over calls without waiting.
+    pub fn send(&mut self, calls: &[Call], options: &Value) -> Result<()> {
+        let mut batch = options.clone();
+        batch["calls"] = calls
+            .iter()
+            .enumerate()
+            .map(|(id, call)| call.to_json(id))
+            .collect();
+        self.program.tell(&batch.to_string())
+    }
+
+    /// Waits for the results of calls handed over before.
+    pub fn collect(&mut self, count: usize) -> Result<Vec<Seen>> {
+        let mut seen: Vec<Seen> = Vec::with_capacity(count);
+        loop {
+            let line = self.program.line()?.with_context(|| {
+                format!(
+                    "the client ended in the middle of its calls:\n{}",
+                    self.program.stderr()
+                )
+            })?;
+            let value: Value =
+                serde_json::from_str(&line).with_context(|| format!("not a line of the protocol: {line}"))?;
+            if value.get("done").is_some() {
+                break;
+            }
+            seen.push(serde_json::from_value(value)?);
+        }
+        if seen.len() != count {
+            bail!(
+                "the client told of {} calls out of {count}:\n{}",
+                seen.len(),
+                self.program.stderr()
+            );
+        }
+        seen.sort_by_key(|seen| seen.id);
+        Ok(seen)
+    }
+
+    /// Lets it end, and wants it to end well.
+    pub fn finish(mut self) -> Result<()> {
+        self.program.close_stdin();
+        self.program.succeed()
+    }
+
+    /// Lets it end; what came of it.
+    pub fn end(mut self) -> Result<std::process::ExitStatus> {
+        self.program.wait()
+    }
+}

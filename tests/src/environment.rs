@@ -1,0 +1,67 @@
+//! Where things are: the workspace, the binaries that cargo built, the Python environment.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+/// Root of the workspace.
+pub fn workspace() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
+}
+
+/// A file of `tests/clients`.
+pub fn client_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
+}
+
+/// Interpreter of the Python environment that `cargo xtask setup` makes.
+pub fn python() -> Result<PathBuf> {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let python = target.join("venv/bin/python");
+    if !python.exists() {
+        bail!(
+            "there is no Python environment at {}: run `cargo xtask setup` first",
+            python.display()
+        );
+    }
+    Ok(python)
+}
+
+/// The `geophone` binary of the same build as the running test.
+pub fn geophone() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    // target/debug/deps/TEST → target/debug/geophone
+    let binary = test
+        .ancestors()
+        .nth(2)
+        .map(|directory| directory.join("geophone"))
+        .filter(|binary| binary.exists());
+    match binary {
+        Some(binary) => Ok(binary),
+        None => bail!(
+            "no geophone binary beside {}: run `cargo build -p tracer-user` (or `cargo xtask test`) first",
+            test.display()
+        ),
+    }
+}
+
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// Whether live probes can be attached; says loudly what is skipped when they cannot.
+pub fn can_trace(test: &str) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capabilities = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .unwrap_or(0);
+    let can = capabilities & CAP_SYS_ADMIN != 0;
+    if !can {
+        eprintln!(
+            "\n*** NOT RUN: {test}: live probes need root (CAP_SYS_ADMIN); run the tests as root ***\n"
+        );
+    }
+    can
+}

@@ -1,0 +1,254 @@
+//! Real clients against the fake, with no tracer between: the clients prove that what the fake says is valid.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tracer_tests::calls::{CLAUDE, Call, NOVA, TITAN, TOOL};
+use tracer_tests::client::{Client, Kind, Seen};
+use tracer_tests::fake::scenario::{Answer, Failure, Framing, Scenario, Stop};
+use tracer_tests::fake::{FakeBedrock, Operation, Options, Served, TlsVersions};
+use tracer_tests::program::DEADLINE;
+
+/// Every operation with every family and the usual ways to answer.
+fn repertoire() -> Vec<Call> {
+    let mut calls = Vec::new();
+    for operation in Operation::ALL {
+        for model in [CLAUDE, NOVA, TITAN] {
+            calls.push(Call::new(operation, model, &Scenario::default()));
+            let many = Scenario {
+                chunks: 40,
+                size: 100_000,
+                framing: Framing::Chunked,
+                ragged: Some(11),
+                stop: Some(Stop::MaxTokens),
+                ..Scenario::default()
+            };
+            calls.push(Call::new(operation, model, &many));
+        }
+        for model in [CLAUDE, NOVA] {
+            let tool = Scenario {
+                answer: Answer::Tool,
+                cache_read: Some(1028),
+                cache_write: Some(0),
+                ..Scenario::default()
+            };
+            calls.push(Call::new(operation, model, &tool).with_tools());
+        }
+    }
+    calls
+}
+
+fn served_for<'a>(served: &'a [Served], seen: &Seen) -> Result<&'a Served> {
+    served
+        .iter()
+        .find(|served| Some(&served.request_id) == seen.request_id.as_ref())
+        .with_context(|| format!("nothing was served for {seen:?}"))
+}
+
+fn run_repertoire(kind: Kind, options: &Options) -> Result<()> {
+    let fake = FakeBedrock::start(options)?;
+    let mut client = Client::start(kind, &fake)?;
+    let calls = repertoire();
+    let seen = client.make(&calls, 4)?;
+    client.finish()?;
+    let served = fake.log().wait_for(calls.len(), DEADLINE);
+    assert_eq!(served.len(), calls.len());
+    for (call, seen) in calls.iter().zip(&seen) {
+        let served = served_for(&served, seen)?;
+        assert_eq!(seen.error, None, "{call:?}: {seen:?}");
+        assert_eq!(seen.status, Some(200));
+        assert_eq!(served.operation, Some(call.operation));
+        assert_eq!(served.model, call.model);
+        assert_eq!(served.parameters, call.parameters);
+        assert!(served.complete, "{served:?}");
+        if call.operation.streams() {
+            assert_eq!(seen.events, served.frames);
+        }
+        if call.operation != Operation::InvokeModel {
+            assert_eq!(seen.text, served.text);
+            assert_eq!(seen.stop_reason, served.stop_reason);
+        }
+        if let Some(usage) = &seen.usage {
+            let served = served.usage.context("usage was served")?;
+            assert_eq!(usage["inputTokens"], served.input);
+            assert_eq!(usage["totalTokens"], served.total());
+        }
+        let (tool, _) = served.tool_call.clone().unzip();
+        assert_eq!(tool.as_deref(), call.tools.then_some(TOOL));
+    }
+    Ok(())
+}
+
+#[test]
+fn boto3_understands_every_answer() -> Result<()> {
+    run_repertoire(Kind::Boto3, &Options::default())
+}
+
+#[test]
+fn aiobotocore_understands_every_answer() -> Result<()> {
+    run_repertoire(Kind::Aiobotocore, &Options::default())
+}
+
+#[test]
+fn node_understands_every_answer_over_tls_1_2() -> Result<()> {
+    let options = Options {
+        tls: TlsVersions::Tls12,
+        ..Options::default()
+    };
+    run_repertoire(Kind::Node, &options)
+}
+
+/// One call of boto3 with one scenario.
+fn boto3_sees(operation: Operation, scenario: &Scenario) -> Result<(Seen, Vec<Served>)> {
+    let fake = FakeBedrock::start(&Options::default())?;
+    let mut client = Client::start(Kind::Boto3, &fake)?;
+    let mut seen = client.make(&[Call::new(operation, CLAUDE, scenario)], 1)?;
+    client.finish()?;
+    Ok((seen.remove(0), fake.log().wait_for(1, DEADLINE)))
+}
+
+#[test]
+fn boto3_names_an_error_as_the_fake_meant_it() -> Result<()> {
+    for (failure, code, status) in [
+        (Failure::Validation, "ValidationException", 400),
+        (Failure::AccessDenied, "AccessDeniedException", 403),
+        (Failure::ModelError, "ModelErrorException", 424),
+    ] {
+        let scenario = Scenario {
+            fail: Some(failure),
+            ..Scenario::default()
+        };
+        let (seen, served) = boto3_sees(Operation::Converse, &scenario)?;
+        assert_eq!(seen.error.as_deref(), Some(code));
+        assert_eq!(seen.status, Some(status));
+        assert_eq!(served.len(), 1, "not retried");
+        assert_eq!(served[0].error.as_deref(), Some(code));
+        assert_eq!(seen.message, served[0].error_message);
+    }
+    Ok(())
+}
+
+#[test]
+fn boto3_retries_what_may_be_retried() -> Result<()> {
+    let scenario = Scenario {
+        fail: Some(Failure::Throttling),
+        failures: 1,
+        ..Scenario::default()
+    };
+    let (seen, served) = boto3_sees(Operation::Converse, &scenario)?;
+    assert_eq!(seen.error, None);
+    assert_eq!(seen.attempts, Some(2));
+    let told: Vec<_> = served
+        .iter()
+        .map(|served| (served.attempt, served.status))
+        .collect();
+    assert_eq!(told, [(1, 429), (2, 200)]);
+    assert!(served[0].invocation_id.is_some());
+    assert_eq!(served[0].invocation_id, served[1].invocation_id);
+    Ok(())
+}
+
+#[test]
+fn an_exception_in_mid_stream_reaches_the_application() -> Result<()> {
+    let scenario = Scenario {
+        exception: Some(Failure::Throttling),
+        after: 2,
+        ..Scenario::default()
+    };
+    for operation in [
+        Operation::ConverseStream,
+        Operation::InvokeModelWithResponseStream,
+    ] {
+        let (seen, served) = boto3_sees(operation, &scenario)?;
+        assert_eq!(seen.error.as_deref(), Some("throttlingException"));
+        assert_eq!(seen.status, Some(200));
+        assert_eq!(served[0].error.as_deref(), Some("ThrottlingException"));
+        assert_eq!(seen.text, served[0].text);
+        assert_eq!(served[0].usage, None);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_broken_frame_is_noticed() -> Result<()> {
+    let scenario = Scenario {
+        corrupt: true,
+        ..Scenario::default()
+    };
+    let (seen, _) = boto3_sees(Operation::ConverseStream, &scenario)?;
+    assert_eq!(seen.error.as_deref(), Some("ChecksumMismatch"));
+    Ok(())
+}
+
+#[test]
+fn a_stream_that_is_cut_is_noticed() -> Result<()> {
+    let scenario = Scenario {
+        cut: true,
+        ..Scenario::default()
+    };
+    let (seen, served) = boto3_sees(Operation::ConverseStream, &scenario)?;
+    assert!(seen.error.is_some(), "{seen:?}");
+    assert_eq!(seen.text, served[0].text, "everything before the cut arrived");
+    assert!(!served[0].complete);
+    Ok(())
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_an_incomplete_record() -> Result<()> {
+    let fake = FakeBedrock::start(&Options::default())?;
+    let mut client = Client::start(Kind::Boto3, &fake)?;
+    let scenario = Scenario {
+        chunks: 100,
+        delay_ms: 50,
+        ..Scenario::default()
+    };
+    let call = Call::new(Operation::ConverseStream, CLAUDE, &scenario).taking(3);
+    let seen = client.make(&[call], 1)?;
+    client.finish()?;
+    assert_eq!(seen[0].events, 3);
+    let served = fake.log().wait_for(1, DEADLINE);
+    assert!(!served[0].complete);
+    assert_eq!(served[0].usage, None);
+    Ok(())
+}
+
+#[test]
+fn node_unpacks_gzip() -> Result<()> {
+    let fake = FakeBedrock::start(&Options::default())?;
+    let mut client = Client::start(Kind::Node, &fake)?;
+    let scenario = Scenario {
+        gzip: true,
+        ..Scenario::default()
+    };
+    let calls = [Operation::Converse, Operation::ConverseStream]
+        .map(|operation| Call::new(operation, NOVA, &scenario));
+    let seen = client.make(&calls, 1)?;
+    client.finish()?;
+    let served = fake.log().wait_for(2, DEADLINE);
+    for seen in &seen {
+        assert_eq!(seen.error, None, "{seen:?}");
+        assert_eq!(seen.text, served_for(&served, seen)?.text);
+    }
+    Ok(())
+}
+
+#[test]
+fn nonsense_gets_a_reason() -> Result<()> {
+    let fake = FakeBedrock::start(&Options::default())?;
+    let mut client = Client::start(Kind::Node, &fake)?;
+    let mut call = Call::new(Operation::Converse, "no.such.model", &Scenario::default());
+    let unknown = client.make(std::slice::from_ref(&call), 1)?;
+    CLAUDE.clone_into(&mut call.model);
+    call.parameters.temperature = Some(7.0);
+    let hot = client.make(&[call], 1)?;
+    client.finish()?;
+    for (seen, reason) in [(&unknown[0], "model identifier"), (&hot[0], "temperature")] {
+        assert_eq!(seen.status, Some(400));
+        assert_eq!(seen.error.as_deref(), Some("ValidationException"));
+        let message = seen
+            .body
+            .as_ref()
+            .and_then(|body: &Value| body["message"].as_str());
+        assert!(message.is_some_and(|text| text.contains(reason)), "{seen:?}");
+    }
+    Ok(())
+}
