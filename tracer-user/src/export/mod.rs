@@ -26,7 +26,7 @@ use crate::enrich::{Resource, Resources};
 use crate::event::Host;
 use crate::genai::span::Span;
 
-pub use settings::{Colour, Format, OpenError, OutletSettings, WhenFull};
+pub use settings::{Colour, Format, OpenError, OutletSettings, Output, WhenFull};
 
 /// A span with the process it belongs to.
 #[derive(Debug, Clone)]

@@ -8,12 +8,24 @@ use std::path::PathBuf;
 pub struct OutletSettings {
     /// How spans are written.
     pub format: Format,
-    /// File to write to, made anew; standard output when there is none.
-    pub output: Option<PathBuf>,
+    /// Where they are written to.
+    pub output: Output,
     /// Whether the console tree is in colour.
     pub colour: Colour,
     /// What to do when spans come faster than an outlet takes them.
     pub when_full: WhenFull,
+}
+
+/// Where spans are written to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Output {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// Standard error, when standard output belongs to the traced command.
+    Stderr,
+    /// A file, made anew.
+    File(PathBuf),
 }
 
 /// How spans are written.
@@ -71,13 +83,13 @@ pub enum OpenError {
     Thread(io::Error),
 }
 
-impl Format {
-    /// The format when none was asked for: a tree on a terminal, JSON lines into a pipe or a file.
-    pub fn preferred(to_file: bool) -> Self {
-        if !to_file && io::stdout().is_terminal() {
-            Self::Pretty
-        } else {
-            Self::OtlpJson
+impl Output {
+    /// Whether a person reads it as it comes.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Self::Stdout => io::stdout().is_terminal(),
+            Self::Stderr => io::stderr().is_terminal(),
+            Self::File(_) => false,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Format, OpenError, OutletSettings, Outlets};
+use super::{Format, OpenError, OutletSettings, Outlets, Output};
 use crate::event::{Host, Process, ProcessKey};
 use crate::genai::span::{Attribute, Parent, Span, SpanEvent, SpanId, SpanKind, SpanStatus, TraceId, Value};
 
@@ -55,7 +55,7 @@ fn spans_are_written_to_a_file_as_the_file_exporter_writes_them() {
     let path = directory.path().join("spans.jsonl");
     let mut outlets = Outlets::open(OutletSettings {
         format: Format::OtlpJson,
-        output: Some(path.clone()),
+        output: Output::File(path.clone()),
         ..OutletSettings::default()
     })
     .expect("the file can be made");
@@ -117,7 +117,7 @@ fn spans_are_written_to_a_file_as_the_file_exporter_writes_them() {
 #[test]
 fn an_output_that_cannot_be_made_is_said_with_its_remedy() {
     let error = Outlets::open(OutletSettings {
-        output: Some("/no/such/directory/spans.jsonl".into()),
+        output: Output::File("/no/such/directory/spans.jsonl".into()),
         ..OutletSettings::default()
     })
     .expect_err("there is no such directory");

@@ -1,8 +1,7 @@
 //! The thread that writes spans for people and for files.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::console::Console;
 use super::queue::{Batching, Limits, Queue, count};
-use super::{Colour, Finished, Format, OpenError, Report, WhenFull, otlp_json};
+use super::{Colour, Finished, Format, OpenError, Output, Report, WhenFull, otlp_json};
 use crate::counters::Counter;
 
 /// What waits for a slow terminal, pipe or disk.
@@ -50,7 +49,7 @@ impl Writer {
     /// Opens the output and starts the thread; `None` when nothing is to be written.
     pub(super) fn open(
         format: Format,
-        output: Option<PathBuf>,
+        output: Output,
         colour: Colour,
         when_full: WhenFull,
     ) -> Result<Option<Self>, OpenError> {
@@ -59,18 +58,15 @@ impl Writer {
             Format::Pretty => true,
             Format::OtlpJson => false,
         };
-        let (output, name, is_terminal): (Box<dyn Write + Send>, _, _) = match output {
-            Some(path) => {
+        let is_terminal = output.is_terminal();
+        let (output, name): (Box<dyn Write + Send>, _) = match output {
+            Output::File(path) => {
                 let name = path.display().to_string();
                 let file = File::create(&path).map_err(|source| OpenError::Output { path, source })?;
-                let is_terminal = file.is_terminal();
-                (Box::new(file), name, is_terminal)
+                (Box::new(file), name)
             }
-            None => {
-                let stdout = io::stdout();
-                let is_terminal = stdout.is_terminal();
-                (Box::new(stdout), "the standard output".to_owned(), is_terminal)
-            }
+            Output::Stdout => (Box::new(io::stdout()), "the standard output".to_owned()),
+            Output::Stderr => (Box::new(io::stderr()), "the standard error output".to_owned()),
         };
         let form = if pretty {
             let colour = colour.decide(is_terminal, |name| std::env::var(name).ok());
