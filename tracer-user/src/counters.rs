@@ -20,6 +20,8 @@ pub enum Counter {
     ConnectionsIgnored,
     /// Connections that speak HTTP/2.
     ConnectionsHttp2,
+    /// Bytes of HTTP/2 connections, left out since credentials in them cannot be blanked yet.
+    Http2BytesDropped,
     /// Connections dropped to make room for others.
     ConnectionsEvicted,
     /// Exchanges ended before they were complete.
@@ -58,7 +60,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 24] = [
+    pub const ALL: [Counter; 25] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -66,6 +68,7 @@ impl Counter {
         Counter::ConnectionsWanted,
         Counter::ConnectionsIgnored,
         Counter::ConnectionsHttp2,
+        Counter::Http2BytesDropped,
         Counter::ConnectionsEvicted,
         Counter::ExchangesIncomplete,
         Counter::Holes,
@@ -95,6 +98,7 @@ impl Counter {
             Counter::ConnectionsWanted => "connections_wanted",
             Counter::ConnectionsIgnored => "connections_ignored",
             Counter::ConnectionsHttp2 => "connections_http2",
+            Counter::Http2BytesDropped => "http2_bytes_dropped",
             Counter::ConnectionsEvicted => "connections_evicted",
             Counter::ExchangesIncomplete => "exchanges_incomplete",
             Counter::Holes => "holes",

@@ -1,1 +1,239 @@
 //! Blanks credentials in the plaintext before anything else sees it.
+//!
+//! Live, this stands right behind the kernel's records: neither a recording nor a span can hold a key or a token, since
+//! nothing after this place ever had it. Bytes are overwritten with `*`, one for one, so that lengths and offsets stay.
+//!
+//! What is blanked (`secrets.rs` is the list):
+//! - the values of credential header fields, continuation lines included; of `Authorization` all but the scheme, and for
+//!   AWS signatures the credential scope and the names of the signed headers, by which Bedrock is recognised;
+//! - in request targets the signature, the session token and the access key id of presigned URLs;
+//! - everything on a connection direction before a call that begins like an HTTP/1 message: other protocols, and what was
+//!   under way when the probes came;
+//! - after a hole, what may be the rest of a credential: up to the next line end, or a byte that no header can hold. In the body
+//!   of a response nothing is blanked after a hole.
+//!
+//! A line that looks like a credential header is blanked in a body too. Bodies are not searched otherwise. A request that
+//! begins in the middle of a call, behind a body without a line end, has its header fields blanked, but not its target.
+//!
+//! HTTP/2 compresses its header fields, so they cannot be blanked by looking at the bytes: of such a connection only the
+//! preface is handed on, the rest is dropped and counted.
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::counters::{Counter, Counters};
+use crate::event::{ConnectionKey, Data, Direction, ProbeEvent, ProcessKey};
+use text::Text;
+
+/// Most connections remembered at once. One that was forgotten is blanked until its next message begins.
+pub const CONNECTIONS_MAX: usize = 16_384;
+
+/// When the table is full, one in this many connections makes room.
+const FORGOTTEN_SHARE: usize = 16;
+
+/// What stands in the place of a secret byte.
+const BLANK: u8 = b'*';
+
+/// Blanks the credentials of every connection.
+#[derive(Debug, Default)]
+pub struct Scrubber {
+    // Ordered, so that all connections of a process are neighbours.
+    connections: BTreeMap<Place, Connection>,
+    uses: u64,
+    counters: Counters,
+    hidden: Vec<Range<usize>>,
+}
+
+/// Where a connection object lives. The generation is kept beside it, so that a new object takes the old one's room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    process: ProcessKey,
+    address: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    generation: u32,
+    last_use: u64,
+    http2: bool,
+    read: Stream,
+    write: Stream,
+}
+
+#[derive(Debug)]
+struct Stream {
+    /// Where the next byte belongs, unless some are missing.
+    next: u64,
+    text: Text,
+}
+
+impl Scrubber {
+    /// Knows no connection yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives the event back with its credentials blanked, or nothing if nothing of it may be seen.
+    pub fn scrub<'a>(&mut self, event: ProbeEvent<'a>) -> Option<ProbeEvent<'a>> {
+        match &event {
+            ProbeEvent::Open { connection, .. } | ProbeEvent::Close { connection, .. } => {
+                self.connections.remove(&Place::of(connection));
+            }
+            ProbeEvent::Process(process) => self.forget(process.key),
+            ProbeEvent::ProcessExit { process, .. } => self.forget(*process),
+            ProbeEvent::Host(_)
+            | ProbeEvent::ServerName { .. }
+            | ProbeEvent::Data(_)
+            | ProbeEvent::Lost(_)
+            | ProbeEvent::Tick(_) => {}
+        }
+        match event {
+            ProbeEvent::Data(data) => self.data(data).map(ProbeEvent::Data),
+            other => Some(other),
+        }
+    }
+
+    /// What was left out.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many connections are remembered.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether no connection is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    fn data<'a>(&mut self, mut data: Data<'a>) -> Option<Data<'a>> {
+        let place = Place::of(&data.connection);
+        if self.connections.len() >= CONNECTIONS_MAX && !self.connections.contains_key(&place) {
+            self.make_room();
+        }
+        self.uses += 1;
+        let connection = self
+            .connections
+            .entry(place)
+            .or_insert_with(|| Connection::new(data.connection.generation));
+        if connection.generation != data.connection.generation {
+            *connection = Connection::new(data.connection.generation);
+        }
+        connection.last_use = self.uses;
+
+        let length = data.bytes.len();
+        let stream = match data.direction {
+            Direction::Read => &mut connection.read,
+            Direction::Write => &mut connection.write,
+        };
+        if data.stream_offset != stream.next {
+            stream.text.hole();
+        }
+        stream.next = data.stream_offset.saturating_add(length as u64);
+
+        self.hidden.clear();
+        let seen = if connection.http2 && !stream.text.is_http2() {
+            0
+        } else {
+            stream
+                .text
+                .read(&data.bytes, data.call_offset == 0, &mut self.hidden)
+        };
+        connection.http2 |= stream.text.is_http2();
+        if seen < length {
+            self.counters
+                .add(Counter::Http2BytesDropped, (length - seen) as u64);
+            if seen == 0 {
+                return None;
+            }
+            match &mut data.bytes {
+                Cow::Borrowed(bytes) => *bytes = bytes.get(..seen).unwrap_or_default(),
+                Cow::Owned(bytes) => bytes.truncate(seen),
+            }
+        }
+        for range in &self.hidden {
+            blank(&mut data.bytes, range.clone());
+        }
+        Some(data)
+    }
+
+    fn forget(&mut self, process: ProcessKey) {
+        let all = Place { process, address: 0 }..=Place {
+            process,
+            address: u64::MAX,
+        };
+        let places: Vec<Place> = self.connections.range(all).map(|(place, _)| *place).collect();
+        for place in places {
+            self.connections.remove(&place);
+        }
+    }
+
+    /// Forgets the connections that were quiet for longest: a good many at once, so that a full table does not cost a
+    /// search for every new connection.
+    fn make_room(&mut self) {
+        let mut uses: Vec<u64> = self
+            .connections
+            .values()
+            .map(|connection| connection.last_use)
+            .collect();
+        let share = uses.len() / FORGOTTEN_SHARE;
+        let (_, newest, _) = uses.select_nth_unstable(share);
+        let newest = *newest;
+        self.connections
+            .retain(|_, connection| connection.last_use > newest);
+    }
+}
+
+impl Place {
+    fn of(connection: &ConnectionKey) -> Self {
+        Self {
+            process: connection.process,
+            address: connection.address,
+        }
+    }
+}
+
+impl Connection {
+    fn new(generation: u32) -> Self {
+        let stream = || Stream {
+            next: 0,
+            text: Text::new(),
+        };
+        Self {
+            generation,
+            last_use: 0,
+            http2: false,
+            read: stream(),
+            write: stream(),
+        }
+    }
+}
+
+/// Blanks a range. Carriage returns stay, they may belong to a line end. Copies only if that changes anything.
+fn blank(bytes: &mut Cow<'_, [u8]>, range: Range<usize>) {
+    let secret = |byte: &u8| *byte != BLANK && *byte != b'\r';
+    if bytes
+        .get(range.clone())
+        .is_some_and(|bytes| bytes.iter().any(secret))
+    {
+        for byte in bytes
+            .to_mut()
+            .get_mut(range)
+            .into_iter()
+            .flatten()
+            .filter(|byte| secret(byte))
+        {
+            *byte = BLANK;
+        }
+    }
+}
