@@ -4,6 +4,7 @@
 //! process, however it ends) takes every probe out of the kernel.
 
 pub mod maps;
+pub mod process;
 pub mod resolve;
 pub mod watch;
 

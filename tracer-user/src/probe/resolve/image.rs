@@ -1,6 +1,7 @@
 //! A 64-bit ELF file, read piece by piece: only what a question needs is fetched, since some executables are hundreds of
 //! megabytes and every file on the host that is mapped as code comes through here.
 
+use std::fmt::Write;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -91,7 +92,7 @@ impl<'data> Image<'data> {
         }
         let sections = header.shnum(LittleEndian, data).map_err(malformed)?;
         let segments = header.phnum(LittleEndian, data).map_err(malformed)?;
-        if sections.max(segments) as usize > MAX_HEADERS {
+        if sections.max(segments) > MAX_HEADERS {
             return Err(Unresolved::Malformed("too many headers".to_owned()));
         }
         Ok(Self {
@@ -241,7 +242,11 @@ impl<'data> Image<'data> {
             return None;
         }
         let id = id.get(..usize::try_from(length).ok()?)?;
-        Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut text = String::with_capacity(2 * id.len());
+        for byte in id {
+            write!(text, "{byte:02x}").ok()?;
+        }
+        Some(text)
     }
 
     fn bytes_of(&self, section: &SectionHeader64<Endian>) -> Option<&'data [u8]> {

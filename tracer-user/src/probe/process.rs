@@ -1,0 +1,302 @@
+//! Who a process is, and the host it runs on.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::event::{Host, Process, ProcessKey};
+
+/// Processes remembered, the ones that ended included: their last records may still be in the ring.
+const MAX_PROCESSES: usize = 8192;
+/// Bytes of a command line that are read.
+const MAX_COMMAND_LINE: u64 = 16 * 1024;
+/// Bytes of an environment that are searched.
+const MAX_ENVIRONMENT: u64 = 1024 * 1024;
+/// Environment variables that name the service.
+const SERVICE_VARIABLES: [&str; 2] = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"];
+
+/// Remembers who processes are, so that short-lived ones are named even when they are gone.
+#[derive(Debug, Default)]
+pub struct Processes {
+    known: HashMap<u32, Facts>,
+    /// Pids in the order they were first noted; the oldest makes room.
+    order: VecDeque<u32>,
+}
+
+/// What is known of the process that has a pid now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Facts {
+    /// Start as `/proc/PID/stat` gives it; `None` when it could not be read.
+    start_ticks: Option<u64>,
+    parent_pid: u32,
+    executable: String,
+    command_line: Vec<String>,
+    environment: Vec<(String, String)>,
+    cgroup: String,
+}
+
+impl Processes {
+    /// A process runs a new program: reads who it is while it lives.
+    pub fn executed(&mut self, pid: u32) {
+        let facts = Facts::read(pid);
+        if facts.start_ticks.is_some() {
+            self.remember(pid, facts);
+        } else if let Some(known) = self.known.get_mut(&pid) {
+            // Gone already. What was known of the pid speaks of the program before.
+            known.executable.clear();
+            known.command_line.clear();
+        }
+    }
+
+    /// A process was made: until it runs another program it is as its parent.
+    pub fn forked(&mut self, pid: u32, parent: u32) {
+        let start_ticks = Stat::read(pid).map(|stat| stat.start_ticks);
+        let facts = match self.known.get(&parent) {
+            Some(of_parent) => Facts {
+                start_ticks,
+                parent_pid: parent,
+                ..of_parent.clone()
+            },
+            None => Facts::read(pid),
+        };
+        self.remember(pid, facts);
+    }
+
+    /// A file was mapped as code: for a process that went away before it could be read, the first is its executable.
+    pub fn mapped(&mut self, pid: u32, path: &Path) {
+        if let Some(known) = self.known.get_mut(&pid)
+            && known.executable.is_empty()
+        {
+            known.executable = path.to_string_lossy().into_owned();
+        }
+    }
+
+    /// Who the process is, from memory or else from `/proc`.
+    pub fn describe(&mut self, key: ProcessKey) -> Arc<Process> {
+        let is_remembered = self
+            .known
+            .get(&key.pid)
+            .is_some_and(|facts| facts.belong_to(key) && !facts.executable.is_empty());
+        if is_remembered {
+            self.remembered(key)
+        } else {
+            self.refresh(key)
+        }
+    }
+
+    /// Who the process is after `execve`: from `/proc` if it still lives.
+    pub fn refresh(&mut self, key: ProcessKey) -> Arc<Process> {
+        let facts = Facts::read(key.pid);
+        if facts.start_ticks.is_some() && facts.belong_to(key) && !facts.executable.is_empty() {
+            self.remember(key.pid, facts);
+        }
+        self.remembered(key)
+    }
+
+    fn remembered(&self, key: ProcessKey) -> Arc<Process> {
+        let facts = self
+            .known
+            .get(&key.pid)
+            .filter(|facts| facts.belong_to(key))
+            .cloned()
+            .unwrap_or_default();
+        let Facts {
+            start_ticks: _,
+            parent_pid,
+            executable,
+            command_line,
+            environment,
+            cgroup,
+        } = facts;
+        Arc::new(Process {
+            key,
+            parent_pid,
+            executable,
+            command_line,
+            environment,
+            cgroup,
+        })
+    }
+
+    fn remember(&mut self, pid: u32, facts: Facts) {
+        if self.known.insert(pid, facts).is_none() {
+            self.order.push_back(pid);
+            if self.order.len() > MAX_PROCESSES
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Facts {
+    fn read(pid: u32) -> Self {
+        let stat = Stat::read(pid);
+        Self {
+            start_ticks: stat.map(|stat| stat.start_ticks),
+            parent_pid: stat.map_or(0, |stat| stat.parent_pid),
+            executable: executable(pid).unwrap_or_default(),
+            command_line: command_line(pid).unwrap_or_default(),
+            environment: environment(pid).unwrap_or_default(),
+            cgroup: cgroup(pid).unwrap_or_default(),
+        }
+    }
+
+    /// Whether these facts are of the process with this key and not of another one that had the pid. `/proc` rounds the
+    /// start down to clock ticks; facts without a start were noted under this pid last and are taken.
+    fn belong_to(&self, key: ProcessKey) -> bool {
+        let tick_ns = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
+        self.start_ticks
+            .is_none_or(|ticks| ticks == key.start_ns / tick_ns)
+    }
+}
+
+/// The fields of `/proc/PID/stat` that say where a process comes from; see `proc_pid_stat(5)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) parent_pid: u32,
+    pub(super) start_ticks: u64,
+}
+
+impl Stat {
+    pub(super) fn read(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        // Field 2 is the name in parentheses and may hold anything, parentheses too.
+        let (_, behind_name) = line.rsplit_once(')')?;
+        let mut fields = behind_name.split_ascii_whitespace();
+        let parent_pid = fields.nth(1)?.parse().ok()?;
+        let start_ticks = fields.nth(17)?.parse().ok()?;
+        Some(Self {
+            parent_pid,
+            start_ticks,
+        })
+    }
+}
+
+fn executable(pid: u32) -> io::Result<String> {
+    let target = fs::read_link(format!("/proc/{pid}/exe"))?;
+    let text = target.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").unwrap_or(&text).to_owned())
+}
+
+fn command_line(pid: u32) -> io::Result<Vec<String>> {
+    let bytes = read_at_most(pid, "cmdline", MAX_COMMAND_LINE)?;
+    Ok(strings(&bytes).map(str_of).collect())
+}
+
+fn environment(pid: u32) -> io::Result<Vec<(String, String)>> {
+    let bytes = read_at_most(pid, "environ", MAX_ENVIRONMENT)?;
+    Ok(strings(&bytes)
+        .filter_map(|variable| {
+            let (name, value) = variable.split_at(memchr::memchr(b'=', variable)?);
+            let name = SERVICE_VARIABLES
+                .into_iter()
+                .find(|wanted| wanted.as_bytes() == name)?;
+            Some((name.to_owned(), str_of(value.get(1..)?)))
+        })
+        .collect())
+}
+
+/// The last path that is not the root: on a host with both versions of cgroups the lines of version 1 come first, and a
+/// container may be visible in those only.
+fn cgroup(pid: u32) -> io::Result<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    Ok(last_cgroup(&text).to_owned())
+}
+
+fn last_cgroup(text: &str) -> &str {
+    text.lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .reduce(|best, path| if path == "/" { best } else { path })
+        .unwrap_or_default()
+}
+
+fn read_at_most(pid: u32, name: &str, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(format!("/proc/{pid}/{name}"))?
+        .take(limit)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Strings that end with a NUL each.
+fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes
+        .strip_suffix(&[0])
+        .unwrap_or(bytes)
+        .split(|byte| *byte == 0)
+        .take(if bytes.is_empty() { 0 } else { usize::MAX })
+}
+
+fn str_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The host and its clocks, measured again from time to time.
+#[derive(Debug)]
+pub struct HostClock {
+    host: Host,
+}
+
+impl HostClock {
+    /// A wall clock that moved by more than this against the monotonic one makes a new [`Host`] event.
+    const TOLERANCE_NS: u64 = 1_000_000;
+
+    /// Reads who the host is and measures its clocks.
+    pub fn measure() -> Self {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self {
+            host: Host {
+                boot_id: boot_id.trim().to_owned(),
+                name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                wall_offset_ns: wall_offset_ns(),
+            },
+        }
+    }
+
+    /// The host as it was measured last.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Measures again; gives the host if its wall clock was set or drifted off.
+    pub fn check(&mut self) -> Option<&Host> {
+        let offset = wall_offset_ns();
+        if offset.abs_diff(self.host.wall_offset_ns) <= Self::TOLERANCE_NS {
+            return None;
+        }
+        self.host.wall_offset_ns = offset;
+        Some(&self.host)
+    }
+}
+
+/// Wall clock minus monotonic clock. Of several readings the one counts whose two monotonic ones are closest.
+fn wall_offset_ns() -> i64 {
+    const READINGS: usize = 16;
+    let nanoseconds = |clock| {
+        let time = clock_gettime(clock);
+        time.tv_sec
+            .saturating_mul(1_000_000_000)
+            .saturating_add(time.tv_nsec)
+    };
+    (0..READINGS)
+        .map(|_| {
+            let before = nanoseconds(ClockId::Monotonic);
+            let wall = nanoseconds(ClockId::Realtime);
+            let spread = nanoseconds(ClockId::Monotonic) - before;
+            (spread, wall - (before + spread / 2))
+        })
+        .min()
+        .map_or(0, |(_, offset)| offset)
+}
+
+#[cfg(test)]
+mod tests;
