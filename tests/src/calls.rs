@@ -1,5 +1,6 @@
 //! Words requests: one `Call` becomes the JSON body that its operation and its model's family want.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::fake::scenario::Scenario;
@@ -85,16 +86,7 @@ impl Call {
 
     /// Path of the request, the model id percent-encoded as the SDKs do.
     pub fn path(&self) -> String {
-        let model: String = self
-            .model
-            .bytes()
-            .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    char::from(byte).to_string()
-                }
-                other => format!("%{other:02X}"),
-            })
-            .collect();
+        let model = encode(&self.model);
         format!("/model/{model}/{}", self.operation.path_segment())
     }
 
@@ -228,6 +220,16 @@ impl Call {
             })),
         })
     }
+}
+
+/// Percent-encodes a model id as the SDKs do: everything but unreserved characters (RFC 3986, section 2.3).
+pub(crate) fn encode(model: &str) -> String {
+    const RESERVED: AsciiSet = NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    utf8_percent_encode(model, &RESERVED).to_string()
 }
 
 fn tool_schema() -> Value {

@@ -177,10 +177,10 @@ impl Client {
         Ok(seen)
     }
 
-    /// Lets it end, and wants it to end well.
-    pub fn finish(mut self) -> Result<()> {
-        self.program.close_stdin();
-        self.program.succeed()
+    /// Lets it end, and wants it to end well; what was said on standard error.
+    pub fn finish(mut self) -> Result<String> {
+        self.program.succeed()?;
+        Ok(self.program.stderr())
     }
 
     /// Lets it end; what came of it.

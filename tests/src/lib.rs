@@ -1,12 +1,17 @@
 //! The ground of the end-to-end tests: a fake Amazon Bedrock over real TLS, real client programs, and a harness that runs
 //! the `geophone` binary between them.
 //!
-//! [`fake`] answers and writes down what it answered; [`calls`] words the requests; [`client`] drives real programs that
-//! send them. Nothing here calls code of geophone itself: what a span should say is derived a second time, from what the
-//! fake served.
+//! [`fake`] answers and writes down what it answered; [`calls`] words the requests; [`client`] and [`curl`] drive real
+//! programs that send them; [`harness`] traces those programs; [`expect`] compares span by span. Nothing here calls code of
+//! geophone itself: what a span should say is derived a second time, from what the fake served.
 
 pub mod calls;
 pub mod client;
+pub mod collector;
+pub mod curl;
 pub mod environment;
+pub mod expect;
 pub mod fake;
+pub mod harness;
 pub mod program;
+pub mod span;

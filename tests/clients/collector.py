@@ -1,0 +1,170 @@
+"""An OTLP collector that shares no code with geophone: it decodes with the opentelemetry-proto package.
+
+    collector.py http|grpc [--certificate PEM --key PEM] [--path /v1/traces] [--header NAME=VALUE]
+                           [--unavailable N] [--reject] [--slow SECONDS]
+
+Prints one JSON line when it listens, `{"port": N}`; one for every request, `{"request": {…}}`; and one for every span it
+accepted, `{"span": {…}}`. Ends when standard input closes.
+"""
+
+import argparse
+import gzip
+import json
+import ssl
+import sys
+import threading
+import time
+from concurrent import futures
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+parser = argparse.ArgumentParser()
+parser.add_argument("protocol", choices=["http", "grpc"])
+parser.add_argument("--certificate")
+parser.add_argument("--key")
+parser.add_argument("--path", default="/v1/traces", help="the one path that is served")
+parser.add_argument("--header", help="NAME=VALUE that every request must carry")
+parser.add_argument("--unavailable", type=int, default=0, help="answer so many requests with 503 or UNAVAILABLE first")
+parser.add_argument("--reject", action="store_true", help="answer every request with 400 or INVALID_ARGUMENT")
+parser.add_argument("--slow", type=float, default=0, help="seconds to take for every request")
+options = parser.parse_args()
+
+lock = threading.Lock()
+unavailable_left = options.unavailable
+
+
+def say(value):
+    with lock:
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+def value_of(value):
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [value_of(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return attributes_of(value.kvlist_value.values)
+    if kind == "bytes_value":
+        return value.bytes_value.hex()
+    return getattr(value, kind) if kind else None
+
+
+def attributes_of(attributes):
+    return {attribute.key: value_of(attribute.value) for attribute in attributes}
+
+
+def accept(request):
+    for of_resource in request.resource_spans:
+        resource = attributes_of(of_resource.resource.attributes)
+        for of_scope in of_resource.scope_spans:
+            for span in of_scope.spans:
+                say({"span": {
+                    "resource": resource,
+                    "scope": of_scope.scope.name,
+                    "trace_id": span.trace_id.hex(),
+                    "span_id": span.span_id.hex(),
+                    "parent_span_id": span.parent_span_id.hex(),
+                    "name": span.name,
+                    "kind": span.kind,
+                    "start": span.start_time_unix_nano,
+                    "end": span.end_time_unix_nano,
+                    "attributes": attributes_of(span.attributes),
+                    "events": [
+                        {"name": event.name, "time": event.time_unix_nano, "attributes": attributes_of(event.attributes)}
+                        for event in span.events
+                    ],
+                    "status": span.status.code,
+                    "message": span.status.message,
+                }})
+
+
+def verdict(headers):
+    """What to answer: "accept", "unavailable", "reject" or "unauthorised"."""
+    global unavailable_left
+    time.sleep(options.slow)
+    if options.header:
+        name, _, wanted = options.header.partition("=")
+        if headers.get(name.lower()) != wanted:
+            return "unauthorised"
+    with lock:
+        if unavailable_left > 0:
+            unavailable_left -= 1
+            return "unavailable"
+    return "reject" if options.reject else "accept"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = self.rfile.read(int(headers["content-length"]))
+        if headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        decision = verdict(headers) if self.path == options.path else "not found"
+        status = {"accept": 200, "unavailable": 503, "reject": 400, "unauthorised": 401, "not found": 404}[decision]
+        say({"request": {"path": self.path, "headers": headers, "status": status}})
+        answer = b""
+        if decision == "accept":
+            request = trace_service_pb2.ExportTraceServiceRequest()
+            request.ParseFromString(body)
+            accept(request)
+            answer = trace_service_pb2.ExportTraceServiceResponse().SerializeToString()
+        self.send_response(status)
+        if decision == "unavailable":
+            self.send_header("Retry-After", "0")
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+class Service(trace_service_pb2_grpc.TraceServiceServicer):
+    def Export(self, request, context):
+        headers = dict(context.invocation_metadata())
+        decision = verdict(headers)
+        code = {
+            "accept": grpc.StatusCode.OK,
+            "unavailable": grpc.StatusCode.UNAVAILABLE,
+            "reject": grpc.StatusCode.INVALID_ARGUMENT,
+            "unauthorised": grpc.StatusCode.UNAUTHENTICATED,
+        }[decision]
+        say({"request": {"headers": headers, "status": code.name}})
+        if decision != "accept":
+            context.abort(code, f"the collector was asked to be {decision}")
+        accept(request)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+def serve_http():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if options.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.certificate, options.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
+def serve_grpc():
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Service(), server)
+    if options.certificate:
+        with open(options.key, "rb") as key, open(options.certificate, "rb") as certificate:
+            credentials = grpc.ssl_server_credentials([(key.read(), certificate.read())])
+        port = server.add_secure_port("localhost:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    serve_grpc.server = server  # kept alive as long as the program
+    return port
+
+
+say({"port": serve_http() if options.protocol == "http" else serve_grpc()})
+sys.stdin.read()

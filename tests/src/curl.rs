@@ -1,0 +1,65 @@
+//! Requests by curl: one process, several requests on one keep-alive connection.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use crate::calls::Call;
+use crate::fake::FakeBedrock;
+
+/// What curl saw of one request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Seen {
+    /// HTTP status.
+    pub status: u16,
+    /// `x-amzn-RequestId`.
+    pub request_id: String,
+}
+
+/// The name in the fake's certificate that AWS's own endpoint has.
+pub const AWS_HOST: &str = "bedrock-runtime.us-east-1.amazonaws.com";
+
+/// A command line that makes the calls one after the other, by AWS's own host name, signed as AWS wants it. It prints one
+/// line of JSON per call ([`Seen`]); configuration and bodies are kept in `directory`.
+pub fn command(fake: &FakeBedrock, calls: &[Call], directory: &Path) -> Result<Command> {
+    let port = fake.address().port();
+    let mut configuration = String::new();
+    for (index, call) in calls.iter().enumerate() {
+        let body = directory.join(format!("request-{index}.json"));
+        std::fs::write(&body, call.body().to_string())?;
+        if index > 0 {
+            configuration.push_str("next\n");
+        }
+        let authority = fake.authority();
+        let (authority, body) = (authority.display(), body.display());
+        writeln!(
+            configuration,
+            r#"silent
+show-error
+http1.1
+compressed
+cacert = "{authority}"
+connect-to = "{AWS_HOST}:{port}:127.0.0.1:{port}"
+url = "https://{AWS_HOST}:{port}{path}"
+aws-sigv4 = "aws:amz:us-east-1:bedrock"
+user = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+header = "Content-Type: application/json"
+header = "Expect:"
+data-binary = "@{body}"
+output = "/dev/null"
+write-out = "{{\"status\": %{{response_code}}, \"request_id\": \"%header{{x-amzn-requestid}}\"}}\n""#,
+            path = call.path(),
+        )?;
+        for (name, value) in &call.headers {
+            writeln!(configuration, r#"header = "{name}: {value}""#)?;
+        }
+    }
+    let file = directory.join("curl.conf");
+    std::fs::write(&file, configuration)?;
+    let mut command = Command::new("curl");
+    command.arg("--config").arg(file);
+    Ok(command)
+}

@@ -1,0 +1,288 @@
+//! Runs the `geophone` binary around real clients and collects what it says, waiting for events alone.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::client::{Client, Kind};
+use crate::environment::geophone;
+use crate::expect;
+use crate::fake::{FakeBedrock, Served};
+use crate::program::{Program, Signal};
+use crate::span::{Span, from_otlp_json_lines};
+
+/// What geophone says on standard error once its probes are in place.
+const READY: &str = "tracing";
+
+const CAPTURE: &str = "capture.pcapng";
+
+/// A finished recording: the spans that were live, and the file.
+#[derive(Debug)]
+pub struct Recording {
+    directory: tempfile::TempDir,
+    /// The live spans.
+    pub spans: Vec<Span>,
+    /// What geophone wrote to standard error.
+    pub stderr: String,
+}
+
+impl Recording {
+    /// The capture file.
+    pub fn capture(&self) -> PathBuf {
+        self.directory.path().join(CAPTURE)
+    }
+
+    /// Replays the file and wants exactly the live spans, ids, times and order included.
+    pub fn replay_equals_live(&self) -> Result<()> {
+        let mut command = Command::new(geophone()?);
+        command
+            .args(["replay", "--format", "otlp-json"])
+            .arg(self.capture());
+        let mut replay = Program::start("geophone replay", &mut command)?;
+        replay.close_stdin();
+        let replayed = from_otlp_json_lines(&replay.remaining_lines()?.join("\n"))?;
+        replay.succeed()?;
+        ensure!(
+            replayed.len() == self.spans.len(),
+            "{} spans live, {} from the file; replay said:\n{}",
+            self.spans.len(),
+            replayed.len(),
+            replay.stderr()
+        );
+        for (live, replayed) in self.spans.iter().zip(&replayed) {
+            ensure!(
+                live == replayed,
+                "live span\n{live:#?}\nis replayed as\n{replayed:#?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Lets tshark dissect the file: the paths of the HTTP requests and the codes of the responses it finds.
+    pub fn dissect(&self) -> Result<(Vec<String>, Vec<u16>)> {
+        let output = Command::new("tshark")
+            .arg("-r")
+            .arg(self.capture())
+            .args(["-Y", "http.request || http.response"])
+            .args([
+                "-T",
+                "fields",
+                "-e",
+                "http.request.uri",
+                "-e",
+                "http.response.code",
+            ])
+            .output()
+            .context("cannot start tshark: run `cargo xtask setup` first")?;
+        ensure!(
+            output.status.success(),
+            "tshark cannot read the file: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let (mut requests, mut responses) = (Vec::new(), Vec::new());
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            let (uri, code) = line.split_once('\t').unwrap_or((line, ""));
+            // Several messages in one packet share a row, separated by commas.
+            requests.extend(uri.split(',').filter(|uri| !uri.is_empty()).map(str::to_owned));
+            responses.extend(code.split(',').filter_map(|code| code.parse::<u16>().ok()));
+        }
+        Ok((requests, responses))
+    }
+
+    /// The whole proof on one recording: every response has its span and says what was served, no span is left over,
+    /// the file replays to the same spans, and tshark finds the same HTTP in it.
+    pub fn proves(&self, served: &[Served]) -> Result<()> {
+        match_spans(&self.spans, served)?;
+        self.replay_equals_live()?;
+        let (mut requests, mut responses) = self.dissect()?;
+        let mut paths: Vec<String> = served.iter().map(path).collect();
+        let mut statuses: Vec<u16> = served.iter().map(|served| served.status).collect();
+        requests.sort();
+        responses.sort_unstable();
+        paths.sort();
+        statuses.sort_unstable();
+        ensure!(
+            requests == paths,
+            "tshark finds the requests {requests:?}, served were {paths:?}"
+        );
+        ensure!(
+            responses == statuses,
+            "tshark finds the responses {responses:?}, served were {statuses:?}"
+        );
+        Ok(())
+    }
+}
+
+/// Path of a request as the SDKs encode it.
+fn path(served: &Served) -> String {
+    let segment = served.operation.map_or("", |operation| operation.path_segment());
+    let model = crate::calls::encode(&served.model);
+    format!("/model/{model}/{segment}")
+}
+
+/// Wants one span for every response, value by value, and no other.
+pub fn match_spans(spans: &[Span], served: &[Served]) -> Result<()> {
+    let mut findings = Vec::new();
+    for served in served {
+        let about: Vec<&Span> = spans
+            .iter()
+            .filter(|span| span.text("aws.request_id") == Some(&served.request_id))
+            .collect();
+        match about.as_slice() {
+            [span] => findings.extend(
+                expect::findings(span, served)
+                    .into_iter()
+                    .map(|finding| format!("{} {}: {finding}", served.request_id, span.name)),
+            ),
+            several => findings.push(format!("{} spans for {served:?}", several.len())),
+        }
+    }
+    if spans.len() != served.len() {
+        findings.push(format!("{} spans for {} responses", spans.len(), served.len()));
+    }
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        bail!("{} findings:\n  {}", findings.len(), findings.join("\n  "))
+    }
+}
+
+/// Runs a client under `geophone record -- CLIENT`, which also writes the live spans, and lets `work` use it.
+pub fn record<T>(
+    kind: Kind,
+    fake: &FakeBedrock,
+    work: impl FnOnce(&mut Client) -> Result<T>,
+) -> Result<(T, Recording)> {
+    record_command(&kind.command(fake)?, |command| {
+        let mut client = Client::run(command)?;
+        let worked = work(&mut client)?;
+        Ok((worked, client.finish()?))
+    })
+}
+
+/// Runs any command under `geophone record`. `run` starts what it is given and waits for its end; it gives back what it
+/// found and what was said on standard error.
+pub fn record_command<T>(
+    traced: &Command,
+    run: impl FnOnce(&mut Command) -> Result<(T, String)>,
+) -> Result<(T, Recording)> {
+    let directory = tempfile::Builder::new().prefix("geophone-test-").tempdir()?;
+    let spans = directory.path().join("spans.jsonl");
+    let mut command = Command::new(geophone()?);
+    command
+        .arg("record")
+        .arg("-o")
+        .arg(directory.path().join(CAPTURE))
+        .args(["--format", "otlp-json", "--output"])
+        .arg(&spans);
+    append(&mut command, traced);
+    let (worked, stderr) = run(&mut command)?;
+    let lines = std::fs::read_to_string(&spans)
+        .with_context(|| format!("geophone wrote no spans; it said:\n{stderr}"))?;
+    let recording = Recording {
+        spans: from_otlp_json_lines(&lines)?,
+        directory,
+        stderr,
+    };
+    Ok((worked, recording))
+}
+
+/// `geophone exec` around a command, its spans going to a file.
+pub fn exec(traced: &Command, spans: &Path) -> Result<Command> {
+    let mut command = Command::new(geophone()?);
+    command
+        .args(["exec", "--format", "otlp-json", "--output"])
+        .arg(spans);
+    append(&mut command, traced);
+    Ok(command)
+}
+
+/// Puts `-- COMMAND` after what is there, with the command's environment.
+fn append(command: &mut Command, traced: &Command) {
+    command
+        .arg("--")
+        .arg(traced.get_program())
+        .args(traced.get_args());
+    for (name, value) in traced.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+}
+
+/// A geophone that traces beside the clients: `attach` or `run`. It writes spans to its standard output.
+#[derive(Debug)]
+pub struct Agent {
+    program: Program,
+}
+
+impl Agent {
+    /// Attaches to processes and waits until the probes are in place.
+    pub fn attach(pids: &[u32]) -> Result<Self> {
+        let mut command = Command::new(geophone()?);
+        command.args(["attach", "--format", "otlp-json"]);
+        for pid in pids {
+            command.args(["--pid", &pid.to_string()]);
+        }
+        Self::start(&mut command)
+    }
+
+    /// Traces every process of the host and waits until the probes are in place.
+    pub fn run() -> Result<Self> {
+        let mut command = Command::new(geophone()?);
+        command.args(["run", "--format", "otlp-json"]);
+        Self::start(&mut command)
+    }
+
+    /// Starts a geophone command line that traces and waits until the probes are in place.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let program = Program::start("geophone", command)?;
+        program.wait_for_stderr(READY)?;
+        Ok(Self { program })
+    }
+
+    /// Waits for so many spans that belong to one of these processes; those of others are passed over.
+    pub fn spans_of(&self, pids: &[u32], count: usize) -> Result<Vec<Span>> {
+        let mut spans = Vec::new();
+        while spans.len() < count {
+            let line = self
+                .program
+                .line()?
+                .with_context(|| format!("geophone ended:\n{}", self.program.stderr()))?;
+            spans.extend(
+                from_otlp_json_lines(&line)?
+                    .into_iter()
+                    .filter(|span| is_of(span, pids)),
+            );
+        }
+        Ok(spans)
+    }
+
+    /// Stops it by SIGTERM, or waits until it ends because its targets did; the spans that had not been read.
+    pub fn stop(mut self) -> Result<Vec<Span>> {
+        // It may have ended already.
+        self.program.signal(Signal::TERM).ok();
+        let lines = self.program.remaining_lines()?;
+        self.program.succeed()?;
+        from_otlp_json_lines(&lines.join("\n"))
+    }
+
+    /// Kills it without a chance to tidy up.
+    pub fn kill(mut self) -> Result<()> {
+        self.program.signal(Signal::KILL)?;
+        self.program.wait()?;
+        Ok(())
+    }
+
+    /// What it said on standard error so far.
+    pub fn stderr(&self) -> String {
+        self.program.stderr()
+    }
+}
+
+/// Whether a span is about one of these processes.
+pub fn is_of(span: &Span, pids: &[u32]) -> bool {
+    pids.iter().any(|pid| span.pid() == Some(u64::from(*pid)))
+}
