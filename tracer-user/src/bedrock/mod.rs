@@ -1,1 +1,22 @@
 //! Bedrock: which operation an exchange is, and what it says.
+//!
+//! [`Calls`] takes the HTTP events of every connection, recognises Bedrock's among them ([`route`]), reads their bodies
+//! (`family/`) and gives one [`Call`] for each: a plain value with everything a span may say.
+
+pub mod body;
+pub mod call;
+mod calls;
+pub mod content;
+mod exchange;
+pub mod failure;
+pub mod family;
+pub mod json;
+pub mod operation;
+pub mod parameters;
+pub mod route;
+pub mod stop;
+
+mod assembly;
+
+pub use call::Call;
+pub use calls::{Calls, Output};

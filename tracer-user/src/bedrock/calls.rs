@@ -1,0 +1,221 @@
+//! The calls under way: from HTTP events to [`Call`]s, and what becomes of each connection.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::counters::Counter;
+use crate::event::{ConnectionKey, Monotonic, ProcessKey, Verdict};
+use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink, Phase};
+
+use super::call::Call;
+use super::exchange::Exchange;
+use super::route::{self, Recognition};
+
+/// Most connections of which something is remembered. The oldest is forgotten first; it is only judged anew.
+const MAX_CONNECTIONS: usize = 16_384;
+
+/// Most calls under way at once. The oldest comes out as it is.
+const MAX_CALLS: usize = 8_192;
+
+/// Most that is kept of all bodies together.
+const MAX_BODIES: usize = 256 << 20;
+
+/// Something found. The owner takes it after every event.
+#[derive(Debug)]
+pub enum Output {
+    /// A call is finished or given up.
+    Call(Box<Call>),
+    /// A connection was recognised.
+    Verdict(ConnectionKey, Verdict),
+    /// Something to be counted.
+    Count(Counter, u64),
+}
+
+/// The calls under way on all connections.
+#[derive(Debug, Default)]
+pub struct Calls {
+    content: bool,
+    connections: HashMap<ConnectionKey, Connection>,
+    /// Connections in the order they were first heard of.
+    order: VecDeque<ConnectionKey>,
+    // Ordered, so that every walk has one order, live and replayed.
+    exchanges: BTreeMap<(ConnectionKey, ExchangeNumber), Exchange>,
+    /// Bytes kept of all bodies.
+    held: usize,
+    outputs: Vec<Output>,
+}
+
+#[derive(Debug, Default)]
+struct Connection {
+    server_name: Option<String>,
+    verdict: Option<Verdict>,
+}
+
+impl Calls {
+    /// No calls yet. `content`: keep what is said.
+    pub fn new(content: bool) -> Self {
+        Self {
+            content,
+            ..Self::default()
+        }
+    }
+
+    /// The TLS handshake named the server.
+    pub fn server_name(&mut self, connection: ConnectionKey, name: &str) {
+        if name.len() > 255 {
+            return;
+        }
+        self.connection(connection).server_name = Some(name.to_owned());
+        if route::is_data_plane(name) {
+            self.judge(connection, Verdict::Want);
+        }
+    }
+
+    /// A connection is gone. Its exchanges have ended by then.
+    pub fn forget(&mut self, connection: ConnectionKey) {
+        self.connections.remove(&connection);
+    }
+
+    /// A process is gone, and its connections with it.
+    pub fn forget_process(&mut self, process: ProcessKey) {
+        self.connections
+            .retain(|connection, _| connection.process != process);
+    }
+
+    /// What was found since the last time.
+    pub fn outputs(&mut self) -> impl Iterator<Item = Output> + '_ {
+        self.outputs.drain(..)
+    }
+
+    fn connection(&mut self, key: ConnectionKey) -> &mut Connection {
+        if !self.connections.contains_key(&key) {
+            self.make_room();
+            self.order.push_back(key);
+        }
+        self.connections.entry(key).or_default()
+    }
+
+    fn make_room(&mut self) {
+        while self.connections.len() >= MAX_CONNECTIONS {
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
+            self.connections.remove(&oldest);
+        }
+        // Names of connections long gone.
+        if self.order.len() >= 2 * MAX_CONNECTIONS {
+            let connections = &self.connections;
+            self.order.retain(|key| connections.contains_key(key));
+        }
+    }
+
+    /// Tells a verdict once; a connection that was ignored may still turn out to be wanted, never the other way round.
+    fn judge(&mut self, key: ConnectionKey, verdict: Verdict) {
+        let connection = self.connection(key);
+        let news = match connection.verdict {
+            None => true,
+            Some(Verdict::Ignore) => verdict == Verdict::Want,
+            Some(Verdict::Want) => false,
+        };
+        if news {
+            connection.verdict = Some(verdict);
+            self.outputs.push(Output::Count(
+                match verdict {
+                    Verdict::Want => Counter::ConnectionsWanted,
+                    Verdict::Ignore => Counter::ConnectionsIgnored,
+                },
+                1,
+            ));
+            self.outputs.push(Output::Verdict(key, verdict));
+        }
+    }
+
+    fn request(
+        &mut self,
+        connection: ConnectionKey,
+        number: ExchangeNumber,
+        head: &crate::http::RequestHead<'_>,
+        time: Monotonic,
+        thread: u32,
+    ) {
+        let server_name = self
+            .connections
+            .get(&connection)
+            .and_then(|known| known.server_name.as_deref());
+        match route::recognise(head, server_name) {
+            Recognition::Call(route) => {
+                self.judge(connection, Verdict::Want);
+                self.make_room_for_call(time);
+                let exchange = Exchange::new(connection, number, *route, head, time, thread, self.content);
+                self.exchanges.insert((connection, number), exchange);
+            }
+            Recognition::Housekeeping => self.judge(connection, Verdict::Want),
+            Recognition::ControlPlane | Recognition::Foreign => self.judge(connection, Verdict::Ignore),
+        }
+    }
+
+    fn make_room_for_call(&mut self, time: Monotonic) {
+        if self.exchanges.len() < MAX_CALLS {
+            return;
+        }
+        let oldest = self
+            .exchanges
+            .iter()
+            .min_by_key(|(key, exchange)| (exchange.begun(), **key))
+            .map(|(key, exchange)| (*key, exchange.phase()));
+        if let Some(((connection, number), phase)) = oldest {
+            self.end(connection, number, Completion::Evicted(phase), time);
+        }
+    }
+
+    fn end(
+        &mut self,
+        connection: ConnectionKey,
+        number: ExchangeNumber,
+        completion: Completion,
+        time: Monotonic,
+    ) {
+        let Some(exchange) = self.exchanges.remove(&(connection, number)) else {
+            return;
+        };
+        self.held = self.held.saturating_sub(exchange.held());
+        let call = exchange.finish(completion, time, &mut |counter, count| {
+            self.outputs.push(Output::Count(counter, count));
+        });
+        self.outputs.push(Output::Call(Box::new(call)));
+    }
+}
+
+impl HttpSink for Calls {
+    fn http(&mut self, connection: ConnectionKey, number: ExchangeNumber, event: HttpEvent<'_>) {
+        if let HttpEvent::Request { head, time, thread } = &event {
+            self.request(connection, number, head, *time, *thread);
+            return;
+        }
+        if let HttpEvent::End { completion, time } = event {
+            self.end(connection, number, completion, time);
+            return;
+        }
+        let Some(exchange) = self.exchanges.get_mut(&(connection, number)) else {
+            return;
+        };
+        let before = exchange.held();
+        let budget = MAX_BODIES.saturating_sub(self.held);
+        match event {
+            HttpEvent::Request { .. } | HttpEvent::End { .. } => {}
+            HttpEvent::RequestBody { part, .. } => exchange.request_body(&part, budget),
+            HttpEvent::RequestEnd { time } => exchange.request_end(time),
+            HttpEvent::Response { head, time } => exchange.response(&head, time),
+            HttpEvent::ResponseBody { part, time } => exchange.response_body(&part, time, budget),
+        }
+        self.held = (self.held + exchange.held()).saturating_sub(before);
+    }
+}
+
+/// How far an exchange has come, as [`Completion`] tells it.
+pub(super) fn phase(request_ended: bool, responding: bool) -> Phase {
+    match (request_ended, responding) {
+        (_, true) => Phase::Response,
+        (true, false) => Phase::Waiting,
+        (false, false) => Phase::Request,
+    }
+}

@@ -1,0 +1,150 @@
+//! Why a call failed: what a header, a body or an event-stream says, in one spelling.
+
+use super::json::{self, Json};
+
+/// Longest message taken over.
+const MAX_MESSAGE: usize = 512;
+
+/// Longest code taken over.
+const MAX_CODE: usize = 128;
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The provider's code in upper camel case (`ThrottlingException`), or a status code.
+    pub code: String,
+    /// What the server said.
+    pub message: Option<String>,
+    /// When an event-stream said it; `None` for a failed response.
+    pub in_stream: Option<crate::event::Monotonic>,
+}
+
+/// Code in the header `x-amzn-ErrorType`: `ValidationException:http://internal.amazon.com/…`.
+pub fn code_of_header(value: &str) -> Option<String> {
+    code(value)
+}
+
+/// One spelling for a code: without namespace and address, first letter upper case. `None` if it is no code.
+pub fn code(text: &str) -> Option<String> {
+    let text = text.split(':').next()?;
+    let text = text.rsplit('#').next()?.trim();
+    let plausible = !text.is_empty()
+        && text.len() <= MAX_CODE
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    let mut letters = text.chars();
+    let first = letters.next().filter(|_| plausible)?;
+    Some(first.to_ascii_uppercase().to_string() + letters.as_str())
+}
+
+/// A message, cut to its longest.
+pub fn message(text: &str) -> Option<String> {
+    let text = text.trim();
+    let end = (0..=MAX_MESSAGE.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end))?;
+    text.get(..end).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// What the body of a failed response says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ErrorBody {
+    /// Code, where the body has one.
+    pub code: Option<String>,
+    /// Message.
+    pub message: Option<String>,
+}
+
+impl ErrorBody {
+    /// Reads Bedrock's `{"message"}` with its `__type` or `code`, and the `{"error": {…}}` of the compatible endpoints.
+    pub fn read(body: &[u8]) -> Self {
+        let text = json::text(body);
+        let mut error = Self::default();
+        error.members(Json::new(&text));
+        error
+    }
+
+    fn members(&mut self, object: Json<'_>) {
+        let _broken = object.members(|name, value| match name {
+            "message" | "Message" => {
+                self.message = value.string().and_then(|text| message(&text));
+            }
+            "__type" => self.code = value.text().and_then(|text| code(&text)),
+            "code" | "type" if self.code.is_none() => {
+                self.code = value
+                    .text()
+                    .filter(|text| text != "error")
+                    .and_then(|text| code(&text));
+            }
+            "error" => self.members(value),
+            _ => {}
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_one_spelling() {
+        for (text, expected) in [
+            (
+                "ValidationException:http://internal.amazon.com/coral/com.amazon.bedrock/",
+                Some("ValidationException"),
+            ),
+            (
+                "com.amazon.coral.service#ExpiredTokenException",
+                Some("ExpiredTokenException"),
+            ),
+            ("throttlingException", Some("ThrottlingException")),
+            ("", None),
+            ("no code, a sentence", None),
+        ] {
+            assert_eq!(code(text).as_deref(), expected);
+        }
+        assert_eq!(code(&"x".repeat(MAX_CODE + 1)), None);
+    }
+
+    #[test]
+    fn bodies_of_every_endpoint_are_read() {
+        for (body, code, message) in [
+            (
+                r#"{"message": "The model is busy."}"#,
+                None,
+                Some("The model is busy."),
+            ),
+            (
+                r#"{"Message": "no", "__type": "a.b#AccessDeniedException"}"#,
+                Some("AccessDeniedException"),
+                Some("no"),
+            ),
+            (
+                r#"{"error": {"message": "bad", "type": "invalid_request_error", "code": null}}"#,
+                Some("Invalid_request_error"),
+                Some("bad"),
+            ),
+            (
+                r#"{"type": "error", "error": {"type": "overloaded_error", "message": "later"}}"#,
+                Some("Overloaded_error"),
+                Some("later"),
+            ),
+            ("<html>gateway</html>", None, None),
+            (r#"{"message": 5}"#, None, None),
+        ] {
+            let read = ErrorBody::read(body.as_bytes());
+            assert_eq!(
+                (read.code.as_deref(), read.message.as_deref()),
+                (code, message),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_letters() {
+        let cut = message(&"é".repeat(MAX_MESSAGE)).map(|text| text.len());
+        assert_eq!(cut, Some(MAX_MESSAGE));
+    }
+}

@@ -1,0 +1,218 @@
+//! Converse and `ConverseStream`: Bedrock's own shape for every model (`ConverseRequest`, `ConverseResponse`,
+//! `ConverseStreamOutput` of the service model).
+
+use super::super::assembly::Assembly;
+use super::super::body::Body;
+use super::super::call::Usage;
+use super::super::content::Message;
+use super::super::json::{Json, Malformed};
+use super::super::parameters::Parameters;
+use super::{Facts, blocks, set};
+
+/// Members of a request that hold facts.
+const REQUEST: [&str; 6] = [
+    "inferenceConfig",
+    "additionalModelRequestFields",
+    "guardrailConfig",
+    "outputConfig",
+    "toolConfig",
+    "system",
+];
+
+/// Members of a response that hold facts.
+const RESPONSE: [&str; 4] = ["stopReason", "usage", "metrics", "trace"];
+
+/// Reads a request body.
+pub(in crate::bedrock) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
+    let mut extra = Parameters::default();
+    let end = body.members(&REQUEST, |name, value| match name {
+        "inferenceConfig" => facts.parameters.take_all(value),
+        "outputConfig" => facts.parameters.take(name, value),
+        "additionalModelRequestFields" => {
+            extra.take_all(value);
+            // Nova's own name for the place of `topK`.
+            if let Some(config) = value.member("inferenceConfig") {
+                extra.take_all(config);
+            }
+        }
+        "guardrailConfig" => {
+            let guardrail = &mut facts.guardrail;
+            let _broken = value.members(|name, value| match name {
+                "guardrailIdentifier" => set(&mut guardrail.id, value.text()),
+                "guardrailVersion" => set(&mut guardrail.version, value.text()),
+                _ => {}
+            });
+        }
+        _ => content_of_request(name, value, facts),
+    });
+    facts.parameters.fill(extra);
+    end
+}
+
+/// System, messages and tools, shared with Nova.
+pub(super) fn content_of_request(name: &str, value: Json<'_>, facts: &mut Facts) {
+    let Some(content) = &mut facts.content else {
+        return;
+    };
+    match name {
+        "system" => {
+            let _broken = value.items(|block| {
+                let text = block
+                    .member("text")
+                    .or_else(|| block.at(&["guardContent", "text", "text"]));
+                if let Some(text) = text.and_then(Json::string) {
+                    content.system.push(text.into_owned());
+                }
+            });
+        }
+        "messages" => {
+            let _broken = value.items(|message| content.input.push(blocks::message(message, "user")));
+        }
+        "toolConfig" => {
+            if let Some(tools) = value.member("tools") {
+                let _broken = tools.items(|tool| content.tools.extend(blocks::tool(tool)));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Reads a response body.
+pub(in crate::bedrock) fn response(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
+    body.members(&RESPONSE, |name, value| match name {
+        "output" => {
+            if let Some(message) = value.member("message") {
+                answer(message, facts);
+            }
+        }
+        "stopReason" => stop(value, facts),
+        "usage" => usage(value, &mut facts.usage),
+        "metrics" | "trace" => metadata(name, value, facts),
+        _ => facts.take_bedrocks_own(name, value),
+    })
+}
+
+/// An answer in one piece.
+fn answer(message: Json<'_>, facts: &mut Facts) {
+    facts.spoke = true;
+    if let Some(content) = message.member("content") {
+        let _broken = content.items(|block| {
+            if let Some(tool) = block.member("toolUse") {
+                facts.tool_call(
+                    tool.member("toolUseId").and_then(Json::text),
+                    tool.member("name").and_then(Json::text),
+                );
+            }
+        });
+    }
+    if let Some(content) = &mut facts.content {
+        content.output.push(blocks::message(message, "assistant"));
+    }
+}
+
+/// Reads one event: of `ConverseStream`, or a member of one of Nova's chunks.
+pub(in crate::bedrock) fn event(
+    kind: &str,
+    value: Json<'_>,
+    facts: &mut Facts,
+    assembly: &mut Assembly,
+) -> Result<(), Malformed> {
+    let index = || {
+        value
+            .member("contentBlockIndex")
+            .and_then(Json::count)
+            .unwrap_or(0)
+    };
+    match kind {
+        "contentBlockStart" => {
+            if let Some(tool) = value.at(&["start", "toolUse"]) {
+                assembly.tool(
+                    index(),
+                    tool.member("toolUseId").and_then(Json::text),
+                    tool.member("name").and_then(Json::text),
+                );
+            }
+        }
+        "contentBlockDelta" => {
+            facts.spoke = true;
+            if facts.content.is_some()
+                && let Some(delta) = value.member("delta")
+            {
+                let index = index();
+                let _broken = delta.members(|name, value| match name {
+                    "text" => assembly.text(index, &value.string().unwrap_or_default()),
+                    "toolUse" => {
+                        let input = value.member("input").and_then(Json::string);
+                        assembly.tool_input(index, &input.unwrap_or_default());
+                    }
+                    "reasoningContent" => {
+                        let text = value.member("text").and_then(Json::string);
+                        assembly.reasoning(index, &text.unwrap_or_default());
+                    }
+                    _ => {}
+                });
+            }
+        }
+        "messageStop" => {
+            facts.ended = true;
+            if let Some(reason) = value.member("stopReason") {
+                stop(reason, facts);
+            }
+        }
+        "metadata" => {
+            return value.members(|name, value| match name {
+                "usage" => usage(value, &mut facts.usage),
+                _ => metadata(name, value, facts),
+            });
+        }
+        _ => {}
+    }
+    value.members(|_, _| ())
+}
+
+fn stop(value: Json<'_>, facts: &mut Facts) {
+    let reason = value.text();
+    if reason.as_deref() == Some("guardrail_intervened") {
+        facts.guardrail.intervened = Some(true);
+    }
+    facts.stop(reason);
+}
+
+fn metadata(name: &str, value: Json<'_>, facts: &mut Facts) {
+    match name {
+        "metrics" => set(
+            &mut facts.server_latency_ms,
+            value.member("latencyMs").and_then(Json::count),
+        ),
+        "trace" => set(
+            &mut facts.response_model,
+            value.at(&["promptRouter", "invokedModelId"]).and_then(Json::text),
+        ),
+        _ => {}
+    }
+}
+
+/// Token counts. Cache counts come under two names, sometimes both at once.
+pub(super) fn usage(value: Json<'_>, usage: &mut Usage) {
+    let _broken = value.members(|name, value| match name {
+        "inputTokens" => set(&mut usage.input, value.count()),
+        "outputTokens" => set(&mut usage.output, value.count()),
+        "cacheReadInputTokens" | "cacheReadInputTokenCount" => set(&mut usage.cache_read, value.count()),
+        "cacheWriteInputTokens" | "cacheWriteInputTokenCount" => set(&mut usage.cache_write, value.count()),
+        _ => {}
+    });
+}
+
+/// A streamed answer that is over.
+pub(in crate::bedrock) fn finish_stream(assembly: Assembly, facts: &mut Facts) {
+    let (calls, parts) = assembly.finish();
+    facts.tool_calls.extend(calls);
+    if let Some(content) = &mut facts.content
+        && !parts.is_empty()
+    {
+        content.output.push(Message {
+            role: "assistant".into(),
+            parts,
+        });
+    }
+}
