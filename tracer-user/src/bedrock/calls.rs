@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::counters::Counter;
-use crate::event::{ConnectionKey, Monotonic, ProcessKey, Verdict};
+use crate::event::{ConnectionKey, Monotonic, Verdict};
 use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink, Phase};
 
 use super::call::Call;
@@ -68,17 +68,6 @@ impl Calls {
         if route::is_data_plane(name) {
             self.judge(connection, Verdict::Want);
         }
-    }
-
-    /// A connection is gone. Its exchanges have ended by then.
-    pub fn forget(&mut self, connection: ConnectionKey) {
-        self.connections.remove(&connection);
-    }
-
-    /// A process is gone, and its connections with it.
-    pub fn forget_process(&mut self, process: ProcessKey) {
-        self.connections
-            .retain(|connection, _| connection.process != process);
     }
 
     /// What was found since the last time.
@@ -208,6 +197,14 @@ impl HttpSink for Calls {
             HttpEvent::ResponseBody { part, time } => exchange.response_body(&part, time, budget),
         }
         self.held = (self.held + exchange.held()).saturating_sub(before);
+    }
+
+    fn foreign(&mut self, connection: ConnectionKey) {
+        self.judge(connection, Verdict::Ignore);
+    }
+
+    fn gone(&mut self, connection: ConnectionKey) {
+        self.connections.remove(&connection);
     }
 }
 
