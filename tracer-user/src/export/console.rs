@@ -22,7 +22,11 @@ impl Console {
 
     /// Writes one span.
     pub(super) fn write(&mut self, finished: &Finished, output: &mut dyn Write) -> io::Result<()> {
-        let Finished { resource, span } = finished;
+        let Finished {
+            resource,
+            span,
+            weight: _,
+        } = finished;
         let (strong, plain) = if self.colour {
             ("\u{1b}[1m", "\u{1b}[0m")
         } else {

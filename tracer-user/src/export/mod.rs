@@ -10,6 +10,7 @@
 //! up tracing. What a queue has no room for is dropped and counted.
 
 mod console;
+mod otlp;
 mod otlp_json;
 mod queue;
 mod settings;
@@ -26,6 +27,9 @@ use crate::enrich::{Resource, Resources};
 use crate::event::Host;
 use crate::genai::span::Span;
 
+pub use otlp::{
+    ClientCertificate, GrpcError, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError, TlsError,
+};
 pub use settings::{Colour, Format, OpenError, OutletSettings, Output, WhenFull};
 
 /// A span with the process it belongs to.
@@ -33,6 +37,18 @@ pub use settings::{Colour, Format, OpenError, OutletSettings, Output, WhenFull};
 struct Finished {
     resource: Arc<Resource>,
     span: Arc<Span>,
+    /// About how many bytes it takes.
+    weight: usize,
+}
+
+impl Finished {
+    fn new(resource: Arc<Resource>, span: Span) -> Self {
+        Self {
+            resource,
+            weight: queue::weight(&span),
+            span: Arc::new(span),
+        }
+    }
 }
 
 /// Every outlet that was asked for.
@@ -40,6 +56,7 @@ struct Finished {
 pub struct Outlets {
     resources: Resources,
     writer: Option<writer::Writer>,
+    otlp: Option<otlp::Otlp>,
 }
 
 /// What became of the spans.
@@ -47,6 +64,8 @@ pub struct Outlets {
 pub struct Report {
     /// Spans written to the terminal or the file.
     pub written: u64,
+    /// Spans that the OTLP backend took.
+    pub exported: u64,
     /// Spans dropped, by reason.
     pub counters: Counters,
     /// What went wrong, a sentence each: what happened, why, and what can be done.
@@ -54,18 +73,24 @@ pub struct Report {
 }
 
 impl Outlets {
-    /// Opens the outlets. Fails when one of them cannot work at all: an output file that cannot be made.
+    /// Opens the outlets. Fails when one of them cannot work at all: an output file that
+    /// cannot be made, a certificate that cannot be read. A backend that does not answer is no such case.
     pub fn open(settings: OutletSettings) -> Result<Self, OpenError> {
         let OutletSettings {
             format,
             output,
             colour,
+            otlp,
             when_full,
         } = settings;
+        let otlp = otlp
+            .map(|settings| otlp::Otlp::open(settings, when_full))
+            .transpose()?;
         let writer = writer::Writer::open(format, output, colour, when_full)?;
         Ok(Self {
             resources: Resources::default(),
             writer,
+            otlp,
         })
     }
 
@@ -76,10 +101,10 @@ impl Outlets {
 
     /// Hands a span to every outlet. Does not wait for any of them, unless [`WhenFull::Wait`] was asked for.
     pub fn span(&mut self, span: Span) {
-        let finished = Finished {
-            resource: self.resources.of(&span.process),
-            span: Arc::new(span),
-        };
+        let finished = Finished::new(self.resources.of(&span.process), span);
+        if let Some(otlp) = &self.otlp {
+            otlp.span(finished.clone());
+        }
         if let Some(writer) = &self.writer {
             writer.span(finished);
         }
@@ -97,6 +122,10 @@ impl Outlets {
         if let Some(writer) = &self.writer {
             counters.add(Counter::SpansDroppedQueueFull, writer.dropped());
         }
+        if let Some(otlp) = &self.otlp {
+            counters.add(Counter::SpansDroppedQueueFull, otlp.dropped());
+            counters.add(Counter::SpansDroppedExport, otlp.refused());
+        }
         counters
     }
 
@@ -106,6 +135,9 @@ impl Outlets {
         let mut report = Report::default();
         if let Some(writer) = self.writer {
             writer.shutdown(deadline, &mut report);
+        }
+        if let Some(otlp) = self.otlp {
+            otlp.shutdown(deadline, &mut report);
         }
         report
     }

@@ -5,18 +5,18 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::{Finished, WhenFull};
 use crate::genai::span::{Attribute, Span, Value};
 
-/// Longest that a waiting producer is held up when nothing is taken at all: a replay into a dead backend must end.
+/// Longest that a waiting producer is held up when nothing gets done at all: a replay into a dead backend must end.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// What a queue or a batch may hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Limits {
     /// Most spans.
     pub(super) spans: usize,
@@ -47,11 +47,13 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    spans: VecDeque<(Finished, usize)>,
+    spans: VecDeque<Finished>,
     bytes: usize,
+    /// Fetched, and neither [`Queue::done`] nor [`Queue::give_back`] yet: still ours to hold.
+    out: Limits,
     dropped: u64,
     closed: bool,
-    /// The consumer took nothing for [`WAIT_MAX`]: nobody waits for it again until it does.
+    /// Nothing got done for [`WAIT_MAX`]: nobody waits again until something does.
     stuck: bool,
 }
 
@@ -68,7 +70,7 @@ impl Queue {
 
     /// Puts a span at the end; what there is no room for is dropped from the front.
     pub(super) fn push(&self, finished: Finished) {
-        let weight = weight(&finished.span);
+        let weight = finished.weight;
         let mut state = self.lock();
         if self.when_full == WhenFull::Wait {
             state = self.wait_for_room(state, weight);
@@ -78,7 +80,7 @@ impl Queue {
             return;
         }
         state.bytes += weight;
-        state.spans.push_back((finished, weight));
+        state.spans.push_back(finished);
         self.trim(&mut state);
         drop(state);
         self.changed.notify_one();
@@ -111,13 +113,22 @@ impl Queue {
         Some(self.take(batching.limits))
     }
 
+    /// What was fetched is dealt with.
+    pub(super) fn done(&self, batch: &[Finished]) {
+        let mut state = self.lock();
+        state.release(batch);
+        state.stuck = false;
+        drop(state);
+        self.room.notify_all();
+    }
+
     /// Puts spans that could not be sent back to where they were; the oldest are dropped when room has become scarce.
     pub(super) fn give_back(&self, batch: Vec<Finished>) {
         let mut state = self.lock();
+        state.release(&batch);
         for finished in batch.into_iter().rev() {
-            let weight = weight(&finished.span);
-            state.bytes += weight;
-            state.spans.push_front((finished, weight));
+            state.bytes += finished.weight;
+            state.spans.push_front(finished);
         }
         self.trim(&mut state);
     }
@@ -134,15 +145,6 @@ impl Queue {
         self.lock().closed
     }
 
-    /// Throws away what is left and says how much it was.
-    pub(super) fn clear(&self) -> u64 {
-        let mut state = self.lock();
-        let left = count(state.spans.len());
-        state.spans.clear();
-        state.bytes = 0;
-        left
-    }
-
     /// How many spans were dropped for want of room.
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
@@ -157,46 +159,46 @@ impl Queue {
         let mut state = self.lock();
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while let Some((_, weight)) = state.spans.front() {
-            let full = batch.len() >= limits.spans || bytes + weight > limits.bytes;
+        while let Some(next) = state.spans.front() {
+            let full = batch.len() >= limits.spans || bytes + next.weight > limits.bytes;
             if full && !batch.is_empty() {
                 break;
             }
-            let Some((finished, weight)) = state.spans.pop_front() else {
-                break;
-            };
-            bytes += weight;
-            state.bytes -= weight;
-            batch.push(finished);
+            if let Some(finished) = state.spans.pop_front() {
+                bytes += finished.weight;
+                batch.push(finished);
+            }
         }
-        state.stuck = false;
-        self.room.notify_all();
+        state.bytes -= bytes;
+        state.out.bytes += bytes;
+        state.out.spans += batch.len();
         batch
     }
 
+    /// Drops the oldest until the rest fits. The newest stays whatever its size.
     fn trim(&self, state: &mut State) {
-        while state.spans.len() > 1 && !self.fits(state, 0) {
-            if let Some((_, weight)) = state.spans.pop_front() {
-                state.bytes -= weight;
+        while state.spans.len() > 1 && !self.fits(state, 0, 0) {
+            if let Some(finished) = state.spans.pop_front() {
+                state.bytes -= finished.weight;
                 state.dropped += 1;
             }
         }
     }
 
-    fn fits(&self, state: &State, more: usize) -> bool {
-        let spans = state.spans.len() + usize::from(more > 0);
-        spans <= self.limits.spans && state.bytes + more <= self.limits.bytes
+    fn fits(&self, state: &State, spans: usize, bytes: usize) -> bool {
+        let spans = state.spans.len() + state.out.spans + spans;
+        let bytes = state.bytes + state.out.bytes + bytes;
+        spans <= self.limits.spans && bytes <= self.limits.bytes
     }
 
     fn wait_for_room<'a>(&'a self, state: MutexGuard<'a, State>, weight: usize) -> MutexGuard<'a, State> {
-        let deadline = Instant::now() + WAIT_MAX;
         let full = |state: &mut State| {
-            !state.closed && !state.stuck && !state.spans.is_empty() && !self.fits(state, weight)
+            let empty = state.spans.is_empty() && state.out.spans == 0;
+            !state.closed && !state.stuck && !empty && !self.fits(state, 1, weight)
         };
-        let patience = deadline.saturating_duration_since(Instant::now());
         let (mut state, timeout) = self
             .room
-            .wait_timeout_while(state, patience, full)
+            .wait_timeout_while(state, WAIT_MAX, full)
             .unwrap_or_else(PoisonError::into_inner);
         state.stuck |= timeout.timed_out();
         state
@@ -205,6 +207,14 @@ impl Queue {
     /// A panic while the lock was held cannot leave the state half changed: counts are corrected beside each move.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn release(&mut self, batch: &[Finished]) {
+        let bytes: usize = batch.iter().map(|finished| finished.weight).sum();
+        self.out.spans = self.out.spans.saturating_sub(batch.len());
+        self.out.bytes = self.out.bytes.saturating_sub(bytes);
     }
 }
 
@@ -237,4 +247,162 @@ fn attributes_weight(attributes: &[Attribute]) -> usize {
 /// A length as a counter takes it.
 pub(super) fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::tests::{process, span};
+    use super::super::{Finished, WhenFull};
+    use super::{Batching, Limits, Queue};
+    use crate::enrich::Resource;
+    use crate::genai::span::SpanId;
+
+    const NOW: Batching = Batching {
+        limits: Limits {
+            spans: 100,
+            bytes: 1 << 20,
+        },
+        linger: Duration::ZERO,
+    };
+
+    fn finished(number: u8) -> Finished {
+        let process = process(1, "worker");
+        Finished::new(Arc::new(Resource::of(&process, None)), span(&process, number))
+    }
+
+    fn queue(spans: usize, when_full: WhenFull) -> Arc<Queue> {
+        let limits = Limits {
+            spans,
+            bytes: 1 << 20,
+        };
+        Arc::new(Queue::new(limits, when_full))
+    }
+
+    fn numbers(batch: &[Finished]) -> Vec<u8> {
+        batch
+            .iter()
+            .map(|Finished { span, .. }| {
+                let SpanId([first, ..]) = span.span_id;
+                first
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_drops_the_oldest_and_counts_it() {
+        let queue = queue(3, WhenFull::DropOldest);
+        for number in 1..=5 {
+            queue.push(finished(number));
+        }
+        assert_eq!(queue.dropped(), 2);
+        assert_eq!(numbers(&queue.batch(NOW).await.expect("spans")), [3, 4, 5]);
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_full_by_bytes_too_but_takes_one_span_of_any_size() {
+        let one = finished(1).weight;
+        let queue = Queue::new(
+            Limits {
+                spans: 100,
+                bytes: one * 2,
+            },
+            WhenFull::DropOldest,
+        );
+        for number in 1..=3 {
+            queue.push(finished(number));
+        }
+        assert_eq!(queue.dropped(), 1);
+        let tiny = Queue::new(Limits { spans: 100, bytes: 1 }, WhenFull::DropOldest);
+        tiny.push(finished(7));
+        let batching = Batching {
+            limits: Limits { spans: 1, bytes: 1 },
+            ..NOW
+        };
+        assert_eq!(numbers(&tiny.batch(batching).await.expect("a span")), [7]);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_sent_goes_back_to_the_front_and_is_the_first_to_be_dropped() {
+        let queue = queue(3, WhenFull::DropOldest);
+        queue.push(finished(1));
+        queue.push(finished(2));
+        let batch = queue.batch(NOW).await.expect("spans");
+        queue.push(finished(3));
+        queue.give_back(batch);
+        queue.push(finished(4));
+        assert_eq!(queue.dropped(), 1);
+        assert_eq!(numbers(&queue.batch(NOW).await.expect("spans")), [2, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn what_is_being_sent_counts_until_it_is_done() {
+        let queue = queue(3, WhenFull::DropOldest);
+        for number in 1..=3 {
+            queue.push(finished(number));
+        }
+        let batch = queue.batch(NOW).await.expect("spans");
+        queue.push(finished(4));
+        queue.push(finished(5));
+        assert_eq!(
+            queue.dropped(),
+            1,
+            "three under way, one waiting: no room for a fifth"
+        );
+        queue.done(&batch);
+        queue.push(finished(6));
+        assert_eq!(queue.dropped(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_handed_over_when_it_is_full_without_waiting_for_more() {
+        let queue = queue(100, WhenFull::DropOldest);
+        queue.push(finished(1));
+        queue.push(finished(2));
+        let batching = Batching {
+            limits: Limits {
+                spans: 2,
+                bytes: 1 << 20,
+            },
+            linger: Duration::from_secs(3600),
+        };
+        assert_eq!(numbers(&queue.batch(batching).await.expect("spans")), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_gives_what_it_has_and_then_ends() {
+        let queue = queue(100, WhenFull::DropOldest);
+        queue.push(finished(1));
+        queue.close();
+        let batching = Batching {
+            linger: Duration::from_secs(3600),
+            ..NOW
+        };
+        assert_eq!(numbers(&queue.batch(batching).await.expect("a span")), [1]);
+        assert!(queue.batch(batching).await.is_none());
+        queue.push(finished(2));
+        assert_eq!(queue.dropped(), 1, "nobody will fetch it");
+    }
+
+    #[tokio::test]
+    async fn a_replay_waits_for_room_and_loses_nothing() {
+        let queue = queue(2, WhenFull::Wait);
+        let producer = Arc::clone(&queue);
+        let producing = std::thread::spawn(move || {
+            for number in 1..=200 {
+                producer.push(finished(number));
+            }
+            producer.close();
+        });
+        let mut seen = Vec::new();
+        while let Some(batch) = queue.batch(NOW).await {
+            seen.extend(numbers(&batch));
+            queue.done(&batch);
+        }
+        producing.join().expect("the producer ends");
+        assert_eq!(seen, (1..=200).collect::<Vec<u8>>());
+        assert_eq!(queue.dropped(), 0);
+    }
 }

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
+use super::otlp::{GrpcError, OtlpSettings, TlsError};
+
 /// What the outlets are built from.
 #[derive(Debug, Clone, Default)]
 pub struct OutletSettings {
@@ -12,6 +14,8 @@ pub struct OutletSettings {
     pub output: Output,
     /// Whether the console tree is in colour.
     pub colour: Colour,
+    /// Where spans are sent over OTLP, if anywhere.
+    pub otlp: Option<OtlpSettings>,
     /// What to do when spans come faster than an outlet takes them.
     pub when_full: WhenFull,
 }
@@ -81,6 +85,12 @@ pub enum OpenError {
         "cannot start a thread to write spans: {0}; the limit on threads (ulimit -u, pids.max) may be reached"
     )]
     Thread(io::Error),
+    /// TLS towards the OTLP backend cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The OTLP backend cannot be sent to over gRPC.
+    #[error(transparent)]
+    Grpc(#[from] GrpcError),
 }
 
 impl Output {

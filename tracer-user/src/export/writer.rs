@@ -183,6 +183,7 @@ async fn write_all(
         }
         output.flush()?;
         shared.written.fetch_add(count(batch.len()), Ordering::Relaxed);
+        shared.queue.done(&batch);
     }
     Ok(())
 }

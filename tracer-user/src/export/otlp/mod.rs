@@ -1,0 +1,157 @@
+//! Sending spans to an OpenTelemetry backend.
+//!
+//! `opentelemetry-otlp` makes the requests. Its exporter carries one resource, so there is one request for each process in
+//! a batch; all of them share one pool of connections, and an exporter costs nothing to make beside that. Retrying is done
+//! here and not by the crate, since here it is known how much may be kept.
+
+mod grpc;
+mod health;
+mod http;
+mod outcome;
+mod settings;
+mod tls;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+
+use super::{Finished, OpenError, Report, WhenFull};
+use crate::counters::Counter;
+use grpc::GrpcTransport;
+use http::HttpTransport;
+use outcome::Outcome;
+use worker::Shared;
+
+pub use grpc::GrpcError;
+pub use settings::{ClientCertificate, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError};
+pub use tls::TlsError;
+
+/// Who sends, as the specification asks it to be said.
+const USER_AGENT: &str = concat!("geophone/", env!("CARGO_PKG_VERSION"));
+
+/// How long a thread that was told to stop may take to do so.
+const STOPPING_MAX: Duration = Duration::from_secs(1);
+
+/// Hands spans to the sending thread.
+#[derive(Debug)]
+pub(super) struct Otlp {
+    shared: Arc<Shared>,
+    ended: Receiver<()>,
+    /// The address, for people.
+    backend: String,
+}
+
+/// How requests are sent.
+#[derive(Debug)]
+enum Transport {
+    Http(HttpTransport),
+    Grpc(GrpcTransport),
+}
+
+impl Transport {
+    async fn send(&self, resource: &Resource, spans: Vec<SpanData>) -> Outcome {
+        match self {
+            Self::Http(transport) => transport.send(resource, spans).await,
+            Self::Grpc(transport) => transport.send(resource, spans).await,
+        }
+    }
+}
+
+impl Otlp {
+    /// Sets up the connection, without making one, and starts the thread.
+    pub(super) fn open(settings: OtlpSettings, when_full: WhenFull) -> Result<Self, OpenError> {
+        let backend = settings.shown_endpoint();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(OpenError::Thread)?;
+        let transport = match settings.protocol {
+            OtlpProtocol::HttpProtobuf => Transport::Http(HttpTransport::new(settings)?),
+            OtlpProtocol::Grpc => {
+                let _inside = runtime.enter();
+                Transport::Grpc(GrpcTransport::new(settings)?)
+            }
+        };
+        let shared = Arc::new(Shared::new(when_full));
+        let (sender, ended) = sync_channel(1);
+        let (worker, name) = (Arc::clone(&shared), backend.clone());
+        thread::Builder::new()
+            .name("otlp".to_owned())
+            .spawn(move || {
+                runtime.block_on(worker::run(&worker, &transport, name));
+                // Spans that come from now on are counted as dropped.
+                worker.queue.close();
+                // A name that is being looked up would hold up the end.
+                runtime.shutdown_background();
+                // Nobody waits any more when the time for shutting down was over.
+                sender.send(()).ok();
+            })
+            .map_err(OpenError::Thread)?;
+        Ok(Self {
+            shared,
+            ended,
+            backend,
+        })
+    }
+
+    pub(super) fn span(&self, finished: Finished) {
+        self.shared.accept(finished);
+    }
+
+    /// Spans dropped for want of room.
+    pub(super) fn dropped(&self) -> u64 {
+        self.shared.queue.dropped()
+    }
+
+    /// Spans that the backend refused.
+    pub(super) fn refused(&self) -> u64 {
+        self.shared.refused()
+    }
+
+    /// Sends what is left, until the deadline.
+    pub(super) fn shutdown(self, deadline: Instant, report: &mut Report) {
+        let Self {
+            shared,
+            ended,
+            backend,
+        } = self;
+        shared.close();
+        let patience = deadline.saturating_duration_since(Instant::now());
+        if ended.recv_timeout(patience).is_err() {
+            shared.give_up();
+            // Whether it ends or not, what it has not sent by now is counted as lost.
+            ended.recv_timeout(STOPPING_MAX).ok();
+        }
+        let (sent, refused, dropped) = (shared.sent(), shared.refused(), shared.queue.dropped());
+        let unsent = shared.accepted().saturating_sub(sent + refused + dropped);
+        report.exported += sent;
+        report.counters.add(Counter::SpansDroppedExport, unsent + refused);
+        report.counters.add(Counter::SpansDroppedQueueFull, dropped);
+        let trouble = shared
+            .trouble()
+            .unwrap_or_else(|| "there was no time left".to_owned());
+        if unsent > 0 {
+            report.problems.push(format!(
+                "{unsent} spans were not sent to {backend} before the end: {trouble}"
+            ));
+        }
+        if refused > 0 {
+            report
+                .problems
+                .push(format!("{refused} spans were refused by {backend}: {trouble}"));
+        }
+        if dropped > 0 {
+            report.problems.push(format!(
+                "{dropped} spans were dropped since {backend} did not take them as fast as they came: {trouble}"
+            ));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What a backend made of a request.
+
+use std::error::Error;
+use std::time::Duration;
+
+/// Longest piece of a backend's own words that is shown.
+const SHOWN_MAX: usize = 200;
+
+/// What a backend made of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It took the spans, all but so many.
+    Accepted {
+        /// Spans it did not take (OTLP partial success); sending them again is of no use.
+        rejected: u64,
+        /// Why, in its words.
+        message: String,
+    },
+    /// Not now: the same request may do later.
+    Later {
+        /// What happened.
+        reason: String,
+        /// How long it wants to be left alone.
+        after: Option<Duration>,
+    },
+    /// Too much at once: half of it may do.
+    TooLarge {
+        /// What happened.
+        reason: String,
+    },
+    /// Never: the same request will be refused again.
+    Refused {
+        /// What happened, with what can be done.
+        reason: String,
+    },
+}
+
+/// An error with all that caused it, since the last of them is what a person needs ("connection refused").
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let part = error.to_string();
+        // Some libraries repeat the cause in the text of the outer error.
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        next = error.source();
+    }
+    text
+}
+
+/// A backend's own words, short and on one line.
+pub(super) fn excerpt(words: &str) -> String {
+    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printable = line.chars().filter(|character| !character.is_control());
+    let mut text: String = printable.take(SHOWN_MAX + 1).collect();
+    if let Some((end, _)) = text.char_indices().nth(SHOWN_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

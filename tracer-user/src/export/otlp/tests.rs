@@ -1,0 +1,1 @@
+//! Backends as they are met: fine, slow, dead, refusing.
