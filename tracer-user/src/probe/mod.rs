@@ -3,11 +3,15 @@
 //! [`Tracer`] is the whole of it: start it, then [`poll`](Tracer::poll) for events. Dropping it (or the end of the
 //! process, however it ends) takes every probe out of the kernel.
 
+pub mod coverage;
+pub mod discover;
+pub mod files;
 pub mod maps;
 pub mod process;
 pub mod resolve;
 pub mod watch;
 
+mod prescan;
 mod sys;
 
 use std::time::Duration;

@@ -181,13 +181,15 @@ impl Stat {
     }
 }
 
-fn executable(pid: u32) -> io::Result<String> {
+/// What `/proc/PID/exe` points to.
+pub(super) fn executable(pid: u32) -> io::Result<String> {
     let target = fs::read_link(format!("/proc/{pid}/exe"))?;
     let text = target.to_string_lossy();
     Ok(text.strip_suffix(" (deleted)").unwrap_or(&text).to_owned())
 }
 
-fn command_line(pid: u32) -> io::Result<Vec<String>> {
+/// The arguments, the program's name first.
+pub(super) fn command_line(pid: u32) -> io::Result<Vec<String>> {
     let bytes = read_at_most(pid, "cmdline", MAX_COMMAND_LINE)?;
     Ok(strings(&bytes).map(str_of).collect())
 }

@@ -80,6 +80,16 @@ pub struct Library {
     pub build_id: Option<String>,
 }
 
+impl fmt::Display for Library {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)?;
+        match &self.version {
+            Some(version) => write!(formatter, " {version}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// One place in a file that takes a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachPoint {

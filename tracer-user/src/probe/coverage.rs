@@ -1,0 +1,173 @@
+//! Is a process traced, and if not, why: one verdict a process that a person can read.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::discover::{Attachment, AttachmentState, all_pids};
+use super::files::{FileIdentity, Files, Outcome};
+use super::resolve::{Resolved, Unresolved};
+use super::{maps, process};
+
+/// How one process stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    /// The process.
+    pub pid: u32,
+    /// Its executable; empty when that cannot be told.
+    pub executable: String,
+    /// Its command line.
+    pub command_line: Vec<String>,
+    /// Every file with TLS in it that it has mapped.
+    pub libraries: Vec<LibraryCoverage>,
+}
+
+/// How one TLS library in a process stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LibraryCoverage {
+    /// The file as the process sees it.
+    pub path: PathBuf,
+    /// Where it stands.
+    pub status: LibraryStatus,
+}
+
+/// Where a TLS library stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LibraryStatus {
+    /// Probes are on it.
+    Traced {
+        /// What was found in the file.
+        resolved: Arc<Resolved>,
+        /// How many probes it has.
+        probes: usize,
+    },
+    /// Probes can be put on it, and none are.
+    Traceable(Arc<Resolved>),
+    /// Putting probes on it failed.
+    Failed {
+        /// What was found in the file.
+        resolved: Arc<Resolved>,
+        /// What went wrong.
+        reason: String,
+    },
+    /// No probes can be put on it.
+    NotTraceable(Unresolved),
+}
+
+/// The verdict in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verdict {
+    /// At least one library has its probes.
+    Traced,
+    /// At least one library could be traced and none is.
+    Traceable,
+    /// It has TLS and none of it can be traced.
+    NotTraceable,
+    /// It has no TLS that geophone knows.
+    NoTls,
+}
+
+impl Coverage {
+    /// How the process stands as a whole.
+    pub fn verdict(&self) -> Verdict {
+        self.libraries
+            .iter()
+            .map(|library| match library.status {
+                LibraryStatus::Traced { .. } => Verdict::Traced,
+                LibraryStatus::Traceable(_) => Verdict::Traceable,
+                LibraryStatus::Failed { .. } | LibraryStatus::NotTraceable(_) => Verdict::NotTraceable,
+            })
+            .min()
+            .unwrap_or(Verdict::NoTls)
+    }
+}
+
+impl fmt::Display for LibraryCoverage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.status {
+            LibraryStatus::Traced { resolved, probes } => write!(
+                formatter,
+                "traced: {} in {path} ({probes} probes, {})",
+                resolved.library, resolved.resolver
+            ),
+            LibraryStatus::Traceable(resolved) => write!(
+                formatter,
+                "can be traced: {} in {path} ({} probes, {})",
+                resolved.library,
+                resolved.points.len(),
+                resolved.resolver
+            ),
+            LibraryStatus::Failed { resolved, reason } => {
+                write!(formatter, "not traced: {} in {path}: {reason}", resolved.library)
+            }
+            LibraryStatus::NotTraceable(reason) => {
+                write!(formatter, "not traced: {path}: {reason}")
+            }
+        }
+    }
+}
+
+/// For every process of this host: could it be traced, and if not, why. For when no tracing is under way.
+pub fn survey() -> Vec<Coverage> {
+    let mut files = Files::default();
+    all_pids()
+        .into_iter()
+        .filter_map(|pid| of_process(pid, &mut files, &HashMap::new()))
+        .collect()
+}
+
+/// How one process stands; `None` for a kernel thread or a process that is gone or cannot be read.
+pub(super) fn of_process(
+    pid: u32,
+    files: &mut Files,
+    attachments: &HashMap<FileIdentity, Attachment>,
+) -> Option<Coverage> {
+    let mapped = maps::code_files(pid).ok()?;
+    if mapped.is_empty() {
+        return None;
+    }
+    let executable = process::executable(pid).unwrap_or_default();
+    let mut libraries = Vec::new();
+    for file in &mapped {
+        let Ok(looked) = files.look_at_mapping(file) else {
+            continue;
+        };
+        let status = match (&looked.outcome, attachments.get(&looked.identity)) {
+            (Outcome::Tls(resolved), Some(attachment)) => match &attachment.state {
+                AttachmentState::Attached { probes } => LibraryStatus::Traced {
+                    resolved: Arc::clone(resolved),
+                    probes: *probes,
+                },
+                AttachmentState::Failed(reason) => LibraryStatus::Failed {
+                    resolved: Arc::clone(resolved),
+                    reason: reason.clone(),
+                },
+                AttachmentState::Offered => LibraryStatus::Traceable(Arc::clone(resolved)),
+            },
+            (Outcome::Tls(resolved), None) => LibraryStatus::Traceable(Arc::clone(resolved)),
+            (Outcome::Other(Unresolved::NoTls), _) => match files.explain(&looked) {
+                Unresolved::NoTls => continue,
+                reason => LibraryStatus::NotTraceable(reason),
+            },
+            // A mapped file that is no ELF file is data, or code of an interpreter's own making.
+            (Outcome::Other(Unresolved::Malformed(_)), _) => continue,
+            // All files of such a process are alike: once is enough.
+            (Outcome::Other(Unresolved::Architecture(_)), _) if file.path != Path::new(&executable) => {
+                continue;
+            }
+            (Outcome::Other(reason), _) => LibraryStatus::NotTraceable(reason.clone()),
+        };
+        libraries.push(LibraryCoverage {
+            path: file.path.clone(),
+            status,
+        });
+    }
+    Some(Coverage {
+        pid,
+        command_line: process::command_line(pid).unwrap_or_default(),
+        executable,
+        libraries,
+    })
+}

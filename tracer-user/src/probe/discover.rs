@@ -1,0 +1,363 @@
+//! Finds the files that want probes: what runs already, what starts, what is loaded late, and what is gone again.
+//!
+//! Events tell of new processes and mappings within microseconds. A slow look at everything is the safety net below them:
+//! for events the kernel had no room for, and for files that nobody uses any more, since a probe pins a file and with it
+//! the mount of a container that has ended.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::coverage::{self, Coverage};
+use super::files::{FileIdentity, Files, Outcome, Target};
+use super::process::{Processes, Stat};
+use super::watch::{MappedFile, TaskEvent, Watch};
+use super::{Scope, maps, prescan};
+
+/// Time between two looks at everything.
+const SCAN_INTERVAL: Duration = Duration::from_secs(30);
+/// A look at everything is done in slices of this length, so that the ring buffer is read in between.
+const SCAN_SLICE: Duration = Duration::from_millis(5);
+/// After so many looks that found no user of a file its probes are taken away.
+const UNUSED_SCANS: u32 = 2;
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Found {
+    /// Put probes on this file. It is offered once; tell the result to [`Finder::attached`].
+    Attach(Target),
+    /// Nothing uses this file any more: take its probes away.
+    Detach(FileIdentity),
+}
+
+/// Knows which files have probes and which should have.
+#[derive(Debug)]
+pub struct Finder {
+    scope: Followed,
+    watch: io::Result<Watch>,
+    files: Files,
+    processes: Processes,
+    attachments: HashMap<FileIdentity, Attachment>,
+    /// Files looked at before any process maps them.
+    prepared: Vec<PathBuf>,
+    scan: Option<Scan>,
+    next_scan: Instant,
+}
+
+/// Which processes count.
+#[derive(Debug)]
+enum Followed {
+    All,
+    Processes(HashSet<u32>),
+}
+
+impl Followed {
+    fn includes(&self, pid: u32) -> bool {
+        match self {
+            Followed::All => true,
+            Followed::Processes(pids) => pids.contains(&pid),
+        }
+    }
+}
+
+/// A file that was offered for probes.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) state: AttachmentState,
+    unused_scans: u32,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AttachmentState {
+    Offered,
+    Attached { probes: usize },
+    Failed(String),
+}
+
+/// A look at everything, under way.
+#[derive(Debug)]
+struct Scan {
+    pids: Vec<u32>,
+    seen: HashSet<((u32, u32), u64)>,
+    used: HashSet<FileIdentity>,
+}
+
+impl Finder {
+    /// Begins to follow events. Without the right to do so it still works, by looking at everything more often; see
+    /// [`watch_error`](Self::watch_error).
+    pub fn start(scope: &Scope) -> Self {
+        Self {
+            scope: match scope {
+                Scope::All => Followed::All,
+                Scope::Processes(pids) => Followed::Processes(pids.iter().copied().collect()),
+            },
+            watch: Watch::start(),
+            files: Files::default(),
+            processes: Processes::default(),
+            attachments: HashMap::new(),
+            prepared: Vec::new(),
+            scan: None,
+            next_scan: Instant::now(),
+        }
+    }
+
+    /// Why events cannot be followed, if so: then new libraries are found up to a second late.
+    pub fn watch_error(&self) -> Option<&io::Error> {
+        self.watch.as_ref().err()
+    }
+
+    /// What to wait on: readable when [`take`](Self::take) has something to do.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.watch.iter().flat_map(Watch::descriptors)
+    }
+
+    /// When [`take`](Self::take) wants to be called though no descriptor is readable.
+    pub fn due_in(&self, now: Instant) -> Duration {
+        if self.scan.is_some() {
+            Duration::ZERO
+        } else {
+            self.next_scan.saturating_duration_since(now)
+        }
+    }
+
+    /// Looks at everything at once, for the start: the libraries of the system and all processes of the scope.
+    pub fn look_at_everything(&mut self) -> Vec<Found> {
+        let mut found = Vec::new();
+        self.begin_scan();
+        while self.scan.is_some() {
+            self.go_on_scanning(&mut found);
+        }
+        found
+    }
+
+    /// A command is about to be run: gives the files it will run code from, so that probes are there before it.
+    pub fn prepare_command(&mut self, program: &OsStr) -> Vec<Found> {
+        let mut found = Vec::new();
+        self.prepared.extend(prescan::system());
+        self.prepared.extend(prescan::command(program));
+        for path in self.prepared.clone() {
+            self.look_at_path(&path, &mut found);
+        }
+        found
+    }
+
+    /// Adds a process to the scope and gives what it has mapped.
+    pub fn add_process(&mut self, pid: u32) -> io::Result<Vec<Found>> {
+        let mapped = maps::code_files(pid)?;
+        if let Followed::Processes(pids) = &mut self.scope {
+            pids.insert(pid);
+        }
+        self.processes.executed(pid);
+        let mut found = Vec::new();
+        for file in &mapped {
+            self.look_at_mapping(file, &mut found);
+        }
+        Ok(found)
+    }
+
+    /// Takes in what happened meanwhile. Never waits.
+    pub fn take(&mut self, now: Instant) -> Vec<Found> {
+        let mut events = Vec::new();
+        if let Ok(watch) = &mut self.watch {
+            watch.take(|event| events.push(event));
+        }
+        let mut found = Vec::new();
+        for event in events {
+            self.follow(event, now, &mut found);
+        }
+        if self.scan.is_none() && now >= self.next_scan {
+            self.begin_scan();
+        }
+        self.go_on_scanning(&mut found);
+        found
+    }
+
+    /// The result of an offer: how many probes a file has now, or why it has none. What failed is offered again.
+    pub fn attached(&mut self, identity: FileIdentity, result: Result<usize, String>) {
+        if let Some(attachment) = self.attachments.get_mut(&identity) {
+            attachment.state = match result {
+                Ok(probes) => AttachmentState::Attached { probes },
+                Err(reason) => AttachmentState::Failed(reason),
+            };
+        }
+    }
+
+    /// Who processes are.
+    pub fn processes(&mut self) -> &mut Processes {
+        &mut self.processes
+    }
+
+    /// For every process of the scope that runs a program: is it traced, and if not, why.
+    pub fn coverage(&mut self) -> Vec<Coverage> {
+        let mut coverage = Vec::new();
+        for pid in self.pids() {
+            coverage.extend(coverage::of_process(pid, &mut self.files, &self.attachments));
+        }
+        coverage
+    }
+
+    fn follow(&mut self, event: TaskEvent, now: Instant, found: &mut Vec<Found>) {
+        match event {
+            TaskEvent::Mapped(mapped) if self.scope.includes(mapped.pid) => {
+                self.processes.mapped(mapped.pid, &mapped.path);
+                self.look_at_mapping(&mapped, found);
+            }
+            TaskEvent::Exec { pid } if self.scope.includes(pid) => self.processes.executed(pid),
+            TaskEvent::Fork { pid, parent } if self.scope.includes(parent) => {
+                if let Followed::Processes(pids) = &mut self.scope {
+                    pids.insert(pid);
+                }
+                self.processes.forked(pid, parent);
+            }
+            TaskEvent::Exit { pid } => {
+                if let Followed::Processes(pids) = &mut self.scope {
+                    pids.remove(&pid);
+                }
+            }
+            TaskEvent::Lost(_) => {
+                self.adopt_children();
+                self.scan = None;
+                self.next_scan = now;
+            }
+            TaskEvent::Mapped(_) | TaskEvent::Exec { .. } | TaskEvent::Fork { .. } => {}
+        }
+    }
+
+    /// Forks may have been missed: whoever descends from a followed process is followed.
+    fn adopt_children(&mut self) {
+        let Followed::Processes(pids) = &mut self.scope else {
+            return;
+        };
+        let parents: Vec<(u32, u32)> = all_pids()
+            .into_iter()
+            .filter_map(|pid| Some((pid, Stat::read(pid)?.parent_pid)))
+            .collect();
+        loop {
+            let before = pids.len();
+            let children = parents
+                .iter()
+                .filter(|(_, parent)| pids.contains(parent))
+                .map(|(pid, _)| *pid)
+                .collect::<Vec<_>>();
+            pids.extend(children);
+            if pids.len() == before {
+                break;
+            }
+        }
+    }
+
+    fn look_at_mapping(&mut self, mapped: &MappedFile, found: &mut Vec<Found>) -> Option<FileIdentity> {
+        if let Some((identity, outcome)) = self.files.known(mapped) {
+            let is_settled = match outcome {
+                Outcome::Other(_) => true,
+                Outcome::Tls(_) => self.attachments.contains_key(&identity),
+            };
+            if is_settled {
+                return Some(identity);
+            }
+        }
+        // A process that is gone, or a file that cannot be opened, has nothing to attach to any more.
+        let looked = self.files.look_at_mapping(mapped).ok()?;
+        let identity = looked.identity;
+        self.offer(looked.into_target(), found);
+        Some(identity)
+    }
+
+    fn look_at_path(&mut self, path: &Path, found: &mut Vec<Found>) -> Option<FileIdentity> {
+        let looked = self.files.look_at_path(path).ok()?;
+        let identity = looked.identity;
+        self.offer(looked.into_target(), found);
+        Some(identity)
+    }
+
+    fn offer(&mut self, target: Option<Target>, found: &mut Vec<Found>) {
+        let Some(target) = target else { return };
+        let is_settled = self
+            .attachments
+            .get(&target.identity)
+            .is_some_and(|attachment| !matches!(attachment.state, AttachmentState::Failed(_)));
+        if is_settled {
+            return;
+        }
+        let attachment = Attachment {
+            state: AttachmentState::Offered,
+            unused_scans: 0,
+        };
+        self.attachments.insert(target.identity, attachment);
+        found.push(Found::Attach(target));
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        match &self.scope {
+            Followed::All => all_pids(),
+            Followed::Processes(pids) => pids.iter().copied().collect(),
+        }
+    }
+
+    fn begin_scan(&mut self) {
+        self.scan = Some(Scan {
+            pids: self.pids(),
+            seen: HashSet::new(),
+            used: HashSet::new(),
+        });
+    }
+
+    fn go_on_scanning(&mut self, found: &mut Vec<Found>) {
+        let Some(mut scan) = self.scan.take() else {
+            return;
+        };
+        let begin = Instant::now();
+        while let Some(pid) = scan.pids.pop() {
+            for mapped in maps::code_files(pid).unwrap_or_default() {
+                if scan.seen.insert((mapped.device, mapped.inode)) {
+                    scan.used.extend(self.look_at_mapping(&mapped, found));
+                }
+            }
+            if begin.elapsed() > SCAN_SLICE && !scan.pids.is_empty() {
+                self.scan = Some(scan);
+                return;
+            }
+        }
+        let prepared = match self.scope {
+            Followed::All => prescan::system(),
+            Followed::Processes(_) => self.prepared.clone(),
+        };
+        for path in prepared {
+            scan.used.extend(self.look_at_path(&path, found));
+        }
+        self.attachments.retain(|identity, attachment| {
+            if scan.used.contains(identity) {
+                attachment.unused_scans = 0;
+                return true;
+            }
+            attachment.unused_scans += 1;
+            let is_needed = attachment.unused_scans < UNUSED_SCANS;
+            if !is_needed {
+                found.push(Found::Detach(*identity));
+            }
+            is_needed
+        });
+        let interval = match self.watch {
+            Ok(_) => SCAN_INTERVAL,
+            Err(_) => Duration::from_secs(1),
+        };
+        self.next_scan = Instant::now() + interval;
+    }
+}
+
+/// Every process that can be seen, in no order.
+pub(super) fn all_pids() -> Vec<u32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

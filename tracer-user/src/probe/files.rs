@@ -1,0 +1,223 @@
+//! Files that processes run code from: opened through the process, told apart, looked into once.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::resolve::{self, Resolved, Unresolved};
+use super::watch::MappedFile;
+
+/// Files remembered. When there are more, everything is forgotten and looked at again as it is met.
+const MAX_FILES: usize = 65_536;
+
+/// `OVERLAYFS_SUPER_MAGIC`, `include/uapi/linux/magic.h`.
+const OVERLAYFS: u64 = 0x794c_7630;
+
+/// Which file, however it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileIdentity {
+    /// `st_dev`; 0 on overlayfs, where each container has a device of its own over the same file of an image layer.
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified_ns: i128,
+    /// Stands in for the device on overlayfs: copies of one file on two disks differ in it. 0 elsewhere, since it changes
+    /// when a file is replaced and thereby unlinked.
+    changed_ns: i128,
+}
+
+impl FileIdentity {
+    fn new(file: &File, metadata: &Metadata) -> Self {
+        let is_overlay = rustix::fs::fstatfs(file)
+            .is_ok_and(|system| u64::try_from(system.f_type).is_ok_and(|kind| kind == OVERLAYFS));
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self {
+            device: if is_overlay { 0 } else { metadata.dev() },
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: if is_overlay {
+                nanoseconds(metadata.ctime(), metadata.ctime_nsec())
+            } else {
+                0
+            },
+        }
+    }
+}
+
+/// What a file turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A TLS library with known attach points.
+    Tls(Arc<Resolved>),
+    /// Nothing to attach to.
+    Other(Unresolved),
+}
+
+/// A file with TLS in it, held open so that it can be attached to whatever happens to its name.
+#[derive(Debug)]
+pub struct Target {
+    /// Which file.
+    pub identity: FileIdentity,
+    /// Its path as the process that maps it sees it.
+    pub path: PathBuf,
+    /// Where the probes go.
+    pub resolved: Arc<Resolved>,
+    file: File,
+}
+
+impl Target {
+    /// A path that leads to the file also when it lies in another mount namespace or has no name any more. Valid as long
+    /// as this value lives.
+    pub fn attach_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
+}
+
+/// A file, looked into.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) identity: FileIdentity,
+    pub(super) outcome: Outcome,
+    file: File,
+    path: PathBuf,
+}
+
+impl Looked {
+    /// The file as something to attach to, if it has TLS in it.
+    pub(super) fn into_target(self) -> Option<Target> {
+        let Outcome::Tls(resolved) = self.outcome else {
+            return None;
+        };
+        Some(Target {
+            identity: self.identity,
+            path: self.path,
+            resolved,
+            file: self.file,
+        })
+    }
+}
+
+/// Remembers which files have TLS in them.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    outcomes: HashMap<FileIdentity, Outcome>,
+    /// Reasons that took a search through the whole file.
+    explained: HashMap<FileIdentity, Unresolved>,
+    /// Spares opening files that are mapped again and again: device, inode and generation as the kernel reports them.
+    mapped: HashMap<((u32, u32), u64, u64), FileIdentity>,
+}
+
+impl Files {
+    /// What is known about a mapped file without opening it. Only mappings with a generation can be trusted that far.
+    pub(super) fn known(&self, mapped: &MappedFile) -> Option<(FileIdentity, &Outcome)> {
+        if mapped.generation == 0 {
+            return None;
+        }
+        let key = (mapped.device, mapped.inode, mapped.generation);
+        let identity = *self.mapped.get(&key)?;
+        Some((identity, self.outcomes.get(&identity)?))
+    }
+
+    /// Opens a mapped file through its process and looks into it.
+    pub(super) fn look_at_mapping(&mut self, mapped: &MappedFile) -> io::Result<Looked> {
+        let file = open_mapped(mapped)?;
+        let folder = mapped.path.parent().unwrap_or(Path::new("/"));
+        let root = PathBuf::from(format!("/proc/{}/root", mapped.pid));
+        let looked = self.look(file, &mapped.path, &under(&root, folder))?;
+        if mapped.generation != 0 {
+            let key = (mapped.device, mapped.inode, mapped.generation);
+            self.mapped.insert(key, looked.identity);
+        }
+        Ok(looked)
+    }
+
+    /// Looks into a file of this mount namespace.
+    pub(super) fn look_at_path(&mut self, path: &Path) -> io::Result<Looked> {
+        let path = path.canonicalize()?;
+        let file = open(&path)?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        self.look(file, &path, folder)
+    }
+
+    fn look(&mut self, file: File, path: &Path, folder: &Path) -> io::Result<Looked> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let identity = FileIdentity::new(&file, &metadata);
+        if self.outcomes.len() >= MAX_FILES {
+            *self = Self::default();
+        }
+        let outcome = self
+            .outcomes
+            .entry(identity)
+            .or_insert_with(
+                || match resolve::resolve(&file, &|name| open_sibling(folder, name)) {
+                    Ok(resolved) => Outcome::Tls(Arc::new(resolved)),
+                    Err(reason) => Outcome::Other(reason),
+                },
+            )
+            .clone();
+        Ok(Looked {
+            identity,
+            outcome,
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Why a file has nothing to attach to, found by searching through it.
+    pub(super) fn explain(&mut self, looked: &Looked) -> Unresolved {
+        self.explained
+            .entry(looked.identity)
+            .or_insert_with(|| resolve::explain(&looked.file))
+            .clone()
+    }
+}
+
+/// Opens the very file behind a mapping: through the mapping itself, which works for deleted files and in other mount
+/// namespaces; else by its path under the process's root, or under ours if the process is gone, when that is still the
+/// same inode.
+fn open_mapped(mapped: &MappedFile) -> io::Result<File> {
+    let MappedFile {
+        pid,
+        start,
+        end,
+        inode,
+        path,
+        ..
+    } = mapped;
+    let is_same = |file: &File| file.metadata().is_ok_and(|metadata| metadata.ino() == *inode);
+    let by_mapping = open(Path::new(&format!("/proc/{pid}/map_files/{start:x}-{end:x}")));
+    let by_path = |_| open(&under(Path::new(&format!("/proc/{pid}/root")), path)).or_else(|_| open(path));
+    let file = by_mapping.or_else(by_path)?;
+    if is_same(&file) {
+        Ok(file)
+    } else {
+        Err(io::Error::other("another file has its name by now"))
+    }
+}
+
+/// An absolute path below another root.
+fn under(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// A name out of a foreign file must not lead anywhere else.
+fn open_sibling(folder: &Path, name: &str) -> Option<File> {
+    if name.contains('/') {
+        return None;
+    }
+    open(&folder.join(name)).ok()
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // Whatever the path turns out to be, opening it must neither wait nor act on it.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
