@@ -1,1 +1,93 @@
 //! The command line.
+//!
+//! Exit codes: 0 fine, 1 failed, 2 bad usage; with `exec` and `record -- CMD` the exit code is that of the command.
+
+mod arguments;
+mod failure;
+mod gate;
+mod live;
+mod replay;
+mod signals;
+mod spans;
+mod summary;
+mod target;
+
+use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use self::arguments::{Arguments, Command, LogOptions};
+use self::failure::Failure;
+use self::target::Target;
+
+/// Runs geophone with the arguments of this process.
+pub fn main() -> ExitCode {
+    // Bad usage, --help and --version end here, with exit codes 2, 0 and 0.
+    let arguments = Arguments::parse();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            say(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if let Command::Gate(gate) = &arguments.command {
+        return Err(gate::wait_then_become(gate.parent, &gate.command));
+    }
+    start_log(&arguments.log)?;
+    match &arguments.command {
+        Command::Run(run) => live::trace(Target::Host, None, &run.spans),
+        Command::Attach(attach) => live::trace(Target::processes(&attach.pids)?, None, &attach.spans),
+        Command::Exec(exec) => live::trace(Target::command(&exec.command)?, None, &exec.spans),
+        Command::Record(record) => {
+            let target = if record.command.is_empty() {
+                Target::processes(&record.pids)?
+            } else {
+                Target::command(&record.command)?
+            };
+            live::trace(target, Some(&record.recording), &record.spans)
+        }
+        Command::Replay(replay) => replay::replay(&replay.file, &replay.spans),
+        Command::Gate(gate) => Err(gate::wait_then_become(gate.parent, &gate.command)),
+    }
+}
+
+/// Logs go to standard error, warnings and errors only unless asked for more.
+fn start_log(options: &LogOptions) -> Result<(), Failure> {
+    let directives = match (&options.log, options.verbose) {
+        (Some(filter), _) => filter,
+        (None, 0) => "warn",
+        (None, 1) => "warn,tracer_user=info",
+        (None, 2) => "info,tracer_user=debug",
+        (None, _) => "trace",
+    };
+    let filter = EnvFilter::try_new(directives).map_err(|error| {
+        let remedy =
+            "give --log (or GEOPHONE_LOG) a level or `module=level` pairs, like `info,tracer_user=debug`";
+        Failure::new(format!("cannot log as {directives:?} says"), error, remedy).with_exit_code(BAD_USAGE)
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .compact()
+        .init();
+    Ok(())
+}
+
+/// A line to standard error. That nobody may read it is no reason to end.
+fn say(line: &impl fmt::Display) {
+    writeln!(std::io::stderr().lock(), "{line}").ok();
+}
+
+/// A line to standard error with our name before it, since others may write there as well.
+fn note(line: fmt::Arguments<'_>) {
+    writeln!(std::io::stderr().lock(), "geophone: {line}").ok();
+}
+
+const BAD_USAGE: u8 = 2;

@@ -1,0 +1,170 @@
+//! What a user may ask for.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "these comments are the help text, which no one sees as Markdown"
+)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+/// Traces Amazon Bedrock calls of any process, without touching the process.
+///
+/// Kernel probes on the plaintext side of TLS see every call; each becomes an OpenTelemetry gen_ai span.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "geophone",
+    version,
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+pub(super) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// How much geophone says about its own work.
+    #[command(flatten)]
+    pub(super) log: LogOptions,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Command {
+    /// Trace every process of this host, present and future.
+    ///
+    /// Ends with Ctrl-C or SIGTERM.
+    Run(Run),
+    /// Trace running processes and the children they start from now on.
+    ///
+    /// Ends when all of them have ended, or with Ctrl-C. They go on undisturbed.
+    Attach(Attach),
+    /// Run a command and trace it from its first instruction.
+    ///
+    /// The command keeps its standard input, output and error, and its exit code is geophone's (128 + number when a
+    /// signal ended it, 126 when it cannot be run, 127 when it is not found). Spans go to standard error unless --output
+    /// says otherwise.
+    Exec(Exec),
+    /// Record what the probes see, to be replayed later or opened with Wireshark.
+    ///
+    /// The file holds prompts and completions, with credentials blanked; only its owner may read it. Spans are written
+    /// as well when --format, --output or --otlp asks for them.
+    Record(Record),
+    /// Make spans of a recording: the same as when it was recorded, ids included.
+    ///
+    /// Needs no privileges. What a damaged file lost is named at the end.
+    Replay(Replay),
+    /// Wait to be released by the parent, then become the command.
+    #[command(name = super::gate::NAME, hide = true)]
+    Gate(Gate),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) spans: SpanOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Attach {
+    /// Process to trace; may be given several times or as a list.
+    #[arg(long = "pid", short = 'p', value_name = "PID", required = true, value_delimiter = ',', value_parser = pid())]
+    pub(super) pids: Vec<u32>,
+    #[command(flatten)]
+    pub(super) spans: SpanOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Exec {
+    #[command(flatten)]
+    pub(super) spans: SpanOptions,
+    /// Command to run, with its arguments.
+    #[arg(last = true, value_name = "CMD", required = true, num_args = 1..)]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(override_usage = "geophone record [OPTIONS] -o <FILE> <--pid <PID>|-- <CMD>...>")]
+#[command(group = ArgGroup::new("target").required(true).args(["pids", "command"]))]
+pub(super) struct Record {
+    /// File to record to; a file of that name is replaced.
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub(super) recording: PathBuf,
+    /// Process to record; may be given several times or as a list.
+    #[arg(long = "pid", short = 'p', value_name = "PID", value_delimiter = ',', value_parser = pid())]
+    pub(super) pids: Vec<u32>,
+    #[command(flatten)]
+    pub(super) spans: SpanOptions,
+    /// Command to run and record, with its arguments.
+    #[arg(last = true, value_name = "CMD", num_args = 1..)]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Replay {
+    /// Recording to read; `-` for standard input.
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) spans: SpanOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Gate {
+    /// Process that opens the gate.
+    #[arg(long)]
+    pub(super) parent: i32,
+    #[arg(last = true, required = true, num_args = 1..)]
+    pub(super) command: Vec<OsString>,
+}
+
+/// What is done with spans.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Spans")]
+pub(super) struct SpanOptions {
+    /// How spans are written: `pretty` on a terminal, else `otlp-json`, unless told here.
+    #[arg(long, value_enum)]
+    pub(super) format: Option<SpanFormat>,
+    /// File that spans are written to; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Send spans to an OpenTelemetry backend.
+    ///
+    /// On by itself when OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set; without them spans go
+    /// to port 4318 of this host. The other OTEL_EXPORTER_OTLP_* variables hold as OpenTelemetry describes them.
+    #[arg(long)]
+    pub(super) otlp: bool,
+    /// Put prompts and completions on the spans.
+    #[arg(long)]
+    pub(super) content: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SpanFormat {
+    /// A tree for people.
+    Pretty,
+    /// One OTLP request in JSON a line, as the OpenTelemetry file exporter writes it.
+    OtlpJson,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Log")]
+pub(super) struct LogOptions {
+    /// Say more on standard error; twice for everything.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(super) verbose: u8,
+    /// What to say, as filter directives: `debug`, `tracer_user::probe=trace`.
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "GEOPHONE_LOG",
+        global = true,
+        hide_env_values = true
+    )]
+    pub(super) log: Option<String>,
+}
+
+/// Process ids as Linux gives them: at most 2^22.
+fn pid() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=1 << 22)
+}

@@ -1,0 +1,335 @@
+//! `geophone run`, `attach`, `exec` and `record`: from the probes to the outlets while it happens.
+
+use std::io::{self, IsTerminal as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
+
+use super::arguments::SpanOptions;
+use super::failure::Failure;
+use super::gate::Gated;
+use super::signals::{Meant, Signals};
+use super::spans::{Stages, Standard};
+use super::target::{Target, is_running};
+use super::{note, summary};
+use crate::capture::{Recording, RecordingError};
+use crate::event::ProbeEvent;
+use crate::export::WhenFull;
+use crate::probe::{self, Options, Scope, Tracer};
+use crate::scrub::Scrubber;
+
+/// Traces until the target has ended or a signal comes.
+pub(super) fn trace(
+    target: Target<'_>,
+    recording: Option<&Path>,
+    options: &SpanOptions,
+) -> Result<ExitCode, Failure> {
+    let standard = match (&target, recording) {
+        (_, Some(_)) => Standard::Nowhere,
+        (Target::Command { .. }, None) => Standard::Error,
+        (Target::Host | Target::Processes(_), None) => Standard::Output,
+    };
+    let recorder = Recorder::create(recording)?;
+    let stages = Stages::open(options, standard, WhenFull::DropOldest)?;
+    let watched = match target {
+        Target::Host => Watched::Host,
+        Target::Processes(pids) => Watched::Processes(pids),
+        Target::Command { words, program: _ } => Watched::Command(Gated::start(words)?),
+    };
+    let session = match Session::start(&watched, stages, recorder) {
+        Ok(session) => session,
+        Err(failure) => {
+            if let Watched::Command(command) = watched {
+                command.abandon();
+            }
+            return Err(failure);
+        }
+    };
+    session.run(watched)
+}
+
+/// Whom we wait for.
+#[derive(Debug)]
+enum Watched {
+    Host,
+    Processes(Vec<u32>),
+    Command(Gated),
+}
+
+#[derive(Debug)]
+struct Session {
+    tracer: Tracer,
+    scrubber: Scrubber,
+    recorder: Recorder,
+    stages: Stages,
+    signals: Signals,
+}
+
+/// What one look at the ring buffer gave.
+#[derive(Debug, Default)]
+struct Polled {
+    events: usize,
+    /// Processes that ended.
+    exited: Vec<u32>,
+}
+
+/// How it ended.
+#[derive(Debug, Default)]
+struct Ending {
+    /// The command has ended.
+    status: Option<ExitStatus>,
+    /// What could not be done to the end.
+    failure: Option<Failure>,
+}
+
+impl Session {
+    fn start(watched: &Watched, mut stages: Stages, recorder: Recorder) -> Result<Self, Failure> {
+        let (scope, meant) = match watched {
+            Watched::Host => (Scope::All, Meant::Us),
+            Watched::Processes(pids) => (Scope::Processes(pids.clone()), Meant::Us),
+            Watched::Command(command) => (
+                Scope::Processes(vec![command.id()]),
+                Meant::Command(command.pid()),
+            ),
+        };
+        let signals = Signals::listen(meant).map_err(|error| {
+            let remedy = "check the limits on threads and open files (ulimit -a)";
+            Failure::new("cannot listen for signals", error, remedy)
+        })?;
+        let tracer = Tracer::start(Options::new(scope)).map_err(|error| cannot_trace(&error))?;
+        stages.steer(tracer.verdicts());
+        Ok(Self {
+            tracer,
+            scrubber: Scrubber::new(),
+            recorder,
+            stages,
+            signals,
+        })
+    }
+
+    fn run(mut self, watched: Watched) -> Result<ExitCode, Failure> {
+        match &watched {
+            Watched::Host => note(format_args!("tracing every process; Ctrl-C ends")),
+            Watched::Processes(_) => note(format_args!("tracing; Ctrl-C ends, the traced processes go on")),
+            Watched::Command(command) => command.release(),
+        }
+        let Ending { status, failure } = self.follow(watched);
+        let status_code = status.map(exit_code_of);
+        self.signals.draining(status_code);
+        if failure.is_none() {
+            self.drain();
+        }
+
+        let Self {
+            tracer,
+            scrubber,
+            recorder,
+            stages,
+            signals: _,
+        } = self;
+        let failure = failure.or(recorder.finish());
+        let mut outcome = stages.finish();
+        outcome.counters.merge(scrubber.counters());
+        hint("taking the probes out…");
+        tracer.stop();
+        summary::tell(&outcome);
+        match (status_code, failure) {
+            (Some(code), None) => Ok(ExitCode::from(code)),
+            (None, None) => Ok(ExitCode::SUCCESS),
+            // Where the command failed as well, that is what its caller must hear of.
+            (Some(code), Some(failure)) if code != 0 => Err(failure.with_exit_code(code)),
+            (_, Some(failure)) => Err(failure),
+        }
+    }
+
+    /// Hands events on until there is a reason to end.
+    fn follow(&mut self, mut watched: Watched) -> Ending {
+        loop {
+            let Polled { exited, .. } = match self.poll(WAIT) {
+                Ok(polled) => polled,
+                Err(error) => return end_without_probes(watched, cannot_trace(&error)),
+            };
+            // What cannot be written any more is no reason to trace, but one to let a command end by itself.
+            let useful = self.recorder.is_fine() && self.stages.is_open();
+            match &mut watched {
+                Watched::Host if useful => {}
+                Watched::Processes(pids) if useful => {
+                    pids.retain(|pid| !exited.contains(pid) && is_running(*pid));
+                    if pids.is_empty() {
+                        return Ending::default();
+                    }
+                }
+                Watched::Host | Watched::Processes(_) => return Ending::default(),
+                Watched::Command(command) => {
+                    let ended = exited.contains(&command.id());
+                    // The exit is told a moment before the status can be had.
+                    let status = if ended {
+                        command.wait().map(Some)
+                    } else {
+                        command.try_wait()
+                    };
+                    match status {
+                        Ok(None) => {}
+                        Ok(status) => {
+                            return Ending {
+                                status,
+                                failure: None,
+                            };
+                        }
+                        Err(error) => {
+                            return Ending {
+                                status: None,
+                                failure: Some(lost_command(&error)),
+                            };
+                        }
+                    }
+                }
+            }
+            if self.signals.asked_to_end() {
+                return Ending::default();
+            }
+        }
+    }
+
+    /// Takes what the ring buffer still holds. A busy host never stops, so neither does this wait for it.
+    fn drain(&mut self) {
+        let deadline = Instant::now() + DRAIN;
+        while Instant::now() < deadline && self.poll(Duration::ZERO).is_ok_and(|polled| polled.events > 0) {}
+    }
+
+    fn poll(&mut self, wait: Duration) -> Result<Polled, probe::Error> {
+        let Self {
+            tracer,
+            scrubber,
+            recorder,
+            stages,
+            signals: _,
+        } = self;
+        let mut exited = Vec::new();
+        let events = tracer.poll(wait, &mut |event| {
+            if let ProbeEvent::ProcessExit { process, .. } = &event {
+                exited.push(process.pid);
+            }
+            let Some(event) = scrubber.scrub(event) else {
+                return;
+            };
+            recorder.event(&event);
+            stages.push(&event);
+        })?;
+        if events > 0 {
+            recorder.flush();
+        }
+        Ok(Polled { events, exited })
+    }
+}
+
+/// The probes are lost: a command runs on by itself to its end, everything else ends now.
+fn end_without_probes(watched: Watched, failure: Failure) -> Ending {
+    match watched {
+        Watched::Host | Watched::Processes(_) => Ending {
+            status: None,
+            failure: Some(failure),
+        },
+        Watched::Command(mut command) => {
+            note(format_args!("tracing ended before the command did"));
+            Ending {
+                status: command.wait().ok(),
+                failure: Some(failure),
+            }
+        }
+    }
+}
+
+/// The recording, as long as it can be written.
+#[derive(Debug, Default)]
+struct Recorder {
+    recording: Option<Recording>,
+    failure: Option<RecordingError>,
+}
+
+impl Recorder {
+    fn create(path: Option<&Path>) -> Result<Self, Failure> {
+        let recording = path
+            .map(Recording::create)
+            .transpose()
+            .map_err(|error| cannot_record(&error))?;
+        Ok(Self {
+            recording,
+            failure: None,
+        })
+    }
+
+    fn is_fine(&self) -> bool {
+        self.failure.is_none()
+    }
+
+    fn event(&mut self, event: &ProbeEvent<'_>) {
+        self.attempt(|recording| recording.event(event));
+    }
+
+    fn flush(&mut self) {
+        self.attempt(Recording::flush);
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut Recording) -> Result<(), RecordingError>) {
+        if let Some(recording) = &mut self.recording
+            && let Err(error) = write(recording)
+        {
+            note(format_args!("{error}"));
+            self.recording = None;
+            self.failure = Some(error);
+        }
+    }
+
+    fn finish(mut self) -> Option<Failure> {
+        self.flush();
+        self.failure.as_ref().map(cannot_record)
+    }
+}
+
+fn cannot_trace(error: &probe::Error) -> Failure {
+    Failure::new(
+        "cannot trace",
+        error,
+        "`geophone doctor` says what this host lacks and how to change that",
+    )
+}
+
+fn cannot_record(error: &RecordingError) -> Failure {
+    let remedy = match error {
+        RecordingError::Create { .. } | RecordingError::InTheWay { .. } => "choose another file with -o",
+        RecordingError::Write { .. } => "make room, or choose a file on another disk with -o",
+    };
+    Failure::new("cannot record", error, remedy)
+}
+
+fn lost_command(error: &io::Error) -> Failure {
+    Failure::new(
+        "the command's exit status is not known",
+        error,
+        "look whether it still runs",
+    )
+}
+
+/// As shells tell it.
+fn exit_code_of(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .unwrap_or(1);
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// For somebody who sits and waits; no log needs it.
+fn hint(text: &str) {
+    if io::stderr().is_terminal() {
+        note(format_args!("{text}"));
+    }
+}
+
+/// A signal or the end of a process is noticed after this time at the latest.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// How long the end of tracing may take for what was seen before it.
+const DRAIN: Duration = Duration::from_secs(2);

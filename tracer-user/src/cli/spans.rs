@@ -1,0 +1,154 @@
+//! From events to the outlets: the part of the way that live tracing and replay share.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::arguments::{SpanFormat, SpanOptions};
+use super::failure::Failure;
+use crate::counters::Counters;
+use crate::event::{ConnectionKey, ProbeEvent, Verdict};
+use crate::export::{Colour, Format, OutletSettings, Outlets, Output, Report, WhenFull};
+use crate::genai::span::Span;
+use crate::pipeline::{Pipeline, Settings, Sink};
+use crate::probe::Verdicts;
+
+/// The pipeline and where its spans go.
+#[derive(Debug)]
+pub(super) struct Stages {
+    pipeline: Pipeline,
+    sink: OutletSink,
+}
+
+/// What came out in the end.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// How many spans were made.
+    pub(super) spans: u64,
+    /// What was seen and dropped on the way.
+    pub(super) counters: Counters,
+    /// What became of the spans.
+    pub(super) report: Report,
+}
+
+impl Stages {
+    /// Opens the outlets. Spans are written to `standard` unless the user says otherwise; `speed` says what to do when they
+    /// come too fast.
+    pub(super) fn open(
+        options: &SpanOptions,
+        standard: Standard,
+        when_full: WhenFull,
+    ) -> Result<Self, Failure> {
+        let settings = outlet_settings(options, standard, when_full);
+        let outlets = Outlets::open(settings).map_err(|error| {
+            Failure::new(
+                "cannot write spans",
+                error,
+                "see `geophone help` for --output, --format and --otlp",
+            )
+        })?;
+        let pipeline = Pipeline::new(Settings {
+            content: options.content,
+        });
+        Ok(Self {
+            pipeline,
+            sink: OutletSink {
+                outlets,
+                verdicts: None,
+                spans: 0,
+            },
+        })
+    }
+
+    /// Tells the kernel side what is recognised from now on.
+    pub(super) fn steer(&mut self, verdicts: Verdicts) {
+        self.sink.verdicts = Some(verdicts);
+    }
+
+    /// Takes one more event.
+    pub(super) fn push(&mut self, event: &ProbeEvent<'_>) {
+        if let ProbeEvent::Host(host) = event {
+            self.sink.outlets.host(host);
+        }
+        self.pipeline.push(event, &mut self.sink);
+    }
+
+    /// Whether spans still go anywhere.
+    pub(super) fn is_open(&self) -> bool {
+        self.sink.outlets.is_open()
+    }
+
+    /// Lets out what is under way and flushes the outlets.
+    pub(super) fn finish(self) -> Outcome {
+        let Self {
+            mut pipeline,
+            mut sink,
+        } = self;
+        pipeline.finish(&mut sink);
+        let report = sink.outlets.shutdown(PATIENCE);
+        let mut counters = pipeline.counters().clone();
+        counters.merge(&report.counters);
+        Outcome {
+            spans: sink.spans,
+            counters,
+            report,
+        }
+    }
+}
+
+/// Where spans go when the user does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standard {
+    /// Standard output.
+    Output,
+    /// Standard error: standard output belongs to the traced command.
+    Error,
+    /// Nowhere: they are not what was asked for.
+    Nowhere,
+}
+
+#[derive(Debug)]
+struct OutletSink {
+    outlets: Outlets,
+    verdicts: Option<Verdicts>,
+    spans: u64,
+}
+
+impl Sink for OutletSink {
+    fn span(&mut self, span: Span) {
+        self.spans += 1;
+        self.outlets.span(span);
+    }
+
+    fn verdict(&mut self, connection: ConnectionKey, verdict: Verdict) {
+        if let Some(verdicts) = &self.verdicts
+            && let Err(error) = verdicts.set(connection, verdict)
+        {
+            // The kernel side then goes on with what it hands over to undecided connections.
+            tracing::warn!(%error, ?connection, ?verdict, "the kernel side was not told what a connection is");
+        }
+    }
+}
+
+fn outlet_settings(options: &SpanOptions, standard: Standard, when_full: WhenFull) -> OutletSettings {
+    let output = match (&options.output, standard) {
+        (Some(path), _) if path == Path::new("-") => Output::Stdout,
+        (Some(path), _) => Output::File(path.clone()),
+        (None, Standard::Error) => Output::Stderr,
+        (None, Standard::Output | Standard::Nowhere) => Output::Stdout,
+    };
+    let format = match options.format {
+        Some(SpanFormat::Pretty) => Format::Pretty,
+        None if standard == Standard::Nowhere && options.output.is_none() => Format::None,
+        None if output.is_terminal() => Format::Pretty,
+        Some(SpanFormat::OtlpJson) | None => Format::OtlpJson,
+    };
+    OutletSettings {
+        format,
+        output,
+        colour: Colour::Auto,
+        when_full,
+    }
+}
+
+/// How long the end may take for spans that are still on their way to a backend.
+const PATIENCE: Duration = Duration::from_secs(10);
