@@ -5,6 +5,7 @@ mod demo;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ enum Task {
     Setup,
     /// Sets up what the tests need and runs all of them.
     Test,
+    /// Boots Debian's oldest kernel under emulation and traces one call in it.
+    Vm,
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::setup()
             .map(|environment| command::say(&format!("ready: {}", environment.python.display()))),
         Task::Test => test::run_all(),
+        Task::Vm => vm::run_it(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
