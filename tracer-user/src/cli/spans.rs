@@ -7,7 +7,7 @@ use super::arguments::{SpanFormat, SpanOptions};
 use super::failure::Failure;
 use crate::counters::Counters;
 use crate::event::{ConnectionKey, ProbeEvent, Verdict};
-use crate::export::{Colour, Format, OutletSettings, Outlets, Output, Report, WhenFull};
+use crate::export::{Colour, Format, OtlpSettings, OutletSettings, Outlets, Output, Report, WhenFull};
 use crate::genai::span::Span;
 use crate::pipeline::{Pipeline, Settings, Sink};
 use crate::probe::Verdicts;
@@ -38,7 +38,7 @@ impl Stages {
         standard: Standard,
         when_full: WhenFull,
     ) -> Result<Self, Failure> {
-        let settings = outlet_settings(options, standard, when_full);
+        let settings = outlet_settings(options, standard, when_full)?;
         let outlets = Outlets::open(settings).map_err(|error| {
             Failure::new(
                 "cannot write spans",
@@ -129,25 +129,41 @@ impl Sink for OutletSink {
     }
 }
 
-fn outlet_settings(options: &SpanOptions, standard: Standard, when_full: WhenFull) -> OutletSettings {
+fn outlet_settings(
+    options: &SpanOptions,
+    standard: Standard,
+    when_full: WhenFull,
+) -> Result<OutletSettings, Failure> {
     let output = match (&options.output, standard) {
         (Some(path), _) if path == Path::new("-") => Output::Stdout,
         (Some(path), _) => Output::File(path.clone()),
         (None, Standard::Error) => Output::Stderr,
         (None, Standard::Output | Standard::Nowhere) => Output::Stdout,
     };
+    let variable = |name: &str| std::env::var(name).ok();
+    let otlp = if options.otlp || OtlpSettings::is_requested(variable) {
+        Some(OtlpSettings::from_environment(variable).map_err(|error| {
+            let remedy = "change it as said, or unset it to do without a backend";
+            Failure::new("cannot send spans to an OpenTelemetry backend", error, remedy)
+        })?)
+    } else {
+        None
+    };
+    let sent = otlp.is_some();
     let format = match options.format {
         Some(SpanFormat::Pretty) => Format::Pretty,
-        None if standard == Standard::Nowhere && options.output.is_none() => Format::None,
+        None if options.output.is_none() && standard == Standard::Nowhere => Format::None,
         None if output.is_terminal() => Format::Pretty,
+        None if options.output.is_none() && sent => Format::None,
         Some(SpanFormat::OtlpJson) | None => Format::OtlpJson,
     };
-    OutletSettings {
+    Ok(OutletSettings {
         format,
         output,
         colour: Colour::Auto,
+        otlp,
         when_full,
-    }
+    })
 }
 
 /// How long the end may take for spans that are still on their way to a backend.
