@@ -1,5 +1,220 @@
 //! Wire formats: HTTP/1, content codings, event-streams. Parsers that take bytes and yield values, never a socket.
+//!
+//! [`Conversation`] is what `conn/` keeps for each connection: it tells from the first bytes which protocol is spoken and
+//! reads it from there.
 
 pub mod encoding;
 pub mod eventstream;
-pub mod http1;
+mod http1;
+mod sniff;
+#[cfg(test)]
+mod tests;
+
+use self::http1::{Context, Http1, Met};
+use self::sniff::{SNIFFED_MAX, Start};
+use crate::conn::{Beginning, Piece, StreamEvent, StreamReader};
+use crate::counters::{Counter, Counters};
+use crate::event::{ConnectionKey, Direction, Monotonic};
+use crate::http::HttpSink;
+
+/// What is said on one connection.
+#[derive(Debug)]
+pub struct Conversation {
+    beginning: Beginning,
+    protocol: Protocol,
+}
+
+#[derive(Debug)]
+enum Protocol {
+    /// Too few bytes yet to tell.
+    Undecided(Sniffed),
+    /// Read here.
+    Http1(Box<Http1>),
+    /// Not read: HTTP/2, something that is not HTTP, a server's side, or of no interest.
+    Foreign,
+}
+
+/// First bytes of a call in each direction.
+#[derive(Debug, Default)]
+struct Sniffed {
+    read: Option<FirstBytes>,
+    write: Option<FirstBytes>,
+}
+
+#[derive(Debug)]
+struct FirstBytes {
+    bytes: Vec<u8>,
+    thread: u32,
+    time: Monotonic,
+}
+
+impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
+    fn begin(beginning: Beginning) -> Self {
+        Self {
+            beginning,
+            protocol: Protocol::Undecided(Sniffed::default()),
+        }
+    }
+
+    fn read(
+        &mut self,
+        connection: ConnectionKey,
+        event: StreamEvent<'_>,
+        sink: &mut Sink,
+        counters: &mut Counters,
+    ) {
+        let mut context = Context {
+            connection,
+            sink,
+            counters,
+        };
+        if let (Protocol::Undecided(_), StreamEvent::Bytes(piece)) = (&self.protocol, event) {
+            self.sniff(piece, &mut context);
+        } else if let Protocol::Http1(http1) = &mut self.protocol {
+            match event {
+                StreamEvent::Bytes(piece) => http1.bytes(piece, &mut context),
+                StreamEvent::Gap {
+                    direction,
+                    length,
+                    time,
+                } => http1.gap(direction, length, time, &mut context),
+                StreamEvent::Silent { time } => http1.silent(time, &mut context),
+                StreamEvent::End { ending, time } => http1.end(ending, time, &mut context),
+            }
+        }
+        match event {
+            StreamEvent::Bytes(_) => self.judge(&mut context),
+            // With a hole in it or given up for a while, a connection may be anywhere.
+            StreamEvent::Gap { direction, .. } => {
+                self.beginning.joined_late = true;
+                if let Protocol::Undecided(sniffed) = &mut self.protocol {
+                    *sniffed.of(direction) = None;
+                }
+            }
+            StreamEvent::Silent { .. } => self.beginning.joined_late = true,
+            StreamEvent::End { .. } => {
+                self.protocol = Protocol::Foreign;
+                context.sink.gone(connection);
+            }
+        }
+    }
+
+    fn held(&self) -> usize {
+        match &self.protocol {
+            Protocol::Undecided(_) | Protocol::Foreign => 0,
+            Protocol::Http1(http1) => size_of::<Http1>() + http1.held(),
+        }
+    }
+}
+
+impl Conversation {
+    /// Reads no further: nobody wants to know. Exchanges under way are dropped without an end.
+    pub fn ignore(&mut self) {
+        self.protocol = Protocol::Foreign;
+    }
+
+    /// Tells the protocol, or waits for more bytes.
+    fn sniff(&mut self, piece: Piece<'_>, context: &mut Context<'_, impl HttpSink>) {
+        let Protocol::Undecided(sniffed) = &mut self.protocol else {
+            return;
+        };
+        let late = self.beginning.joined_late;
+        let Piece {
+            direction,
+            bytes,
+            call_start,
+            thread,
+            time,
+        } = piece;
+        let slot = sniffed.of(direction);
+        if call_start && (late || slot.is_none()) {
+            *slot = Some(FirstBytes {
+                bytes: Vec::new(),
+                thread,
+                time,
+            });
+        }
+        let Some(first) = slot else {
+            context
+                .counters
+                .add(Counter::UnsynchronisedBytes, bytes.len() as u64);
+            return;
+        };
+        let known = first.bytes.len();
+        let room = SNIFFED_MAX.saturating_sub(known);
+        first.bytes.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let met = match (sniff::start(&first.bytes), direction) {
+            (Start::Undecided, _) => return,
+            (Start::Request, Direction::Write) => Met::AtRequest,
+            (Start::Response, Direction::Read) if late => Met::AtResponse,
+            (Start::Response, Direction::Read) => Met::AtRequest,
+            (Start::Http2Client, Direction::Write) | (Start::Http2Server, Direction::Read) => {
+                context.counters.add(Counter::ConnectionsHttp2, 1);
+                self.give_up(context);
+                return;
+            }
+            // In the middle of a connection anything may come at the start of a call.
+            _ if late => {
+                *slot = None;
+                context
+                    .counters
+                    .add(Counter::UnsynchronisedBytes, bytes.len() as u64);
+                return;
+            }
+            _ => {
+                self.give_up(context);
+                return;
+            }
+        };
+        first.bytes.truncate(known);
+
+        let mut http1 = Http1::new(met, self.beginning.offset);
+        let other = match direction {
+            Direction::Read => Direction::Write,
+            Direction::Write => Direction::Read,
+        };
+        let mut call_start = call_start;
+        for direction in [other, direction] {
+            if let Some(FirstBytes { bytes, thread, time }) = sniffed.of(direction).take()
+                && !bytes.is_empty()
+            {
+                let piece = Piece {
+                    direction,
+                    bytes: &bytes,
+                    call_start: true,
+                    thread,
+                    time,
+                };
+                http1.bytes(piece, context);
+                call_start &= direction == other;
+            }
+        }
+        http1.bytes(Piece { call_start, ..piece }, context);
+        self.protocol = Protocol::Http1(Box::new(http1));
+    }
+
+    /// Gives up what looked like HTTP/1 at first and is not, or is not any more.
+    fn judge(&mut self, context: &mut Context<'_, impl HttpSink>) {
+        let Protocol::Http1(http1) = &self.protocol else {
+            return;
+        };
+        let never_was = !self.beginning.joined_late && !http1.has_spoken() && http1.is_lost();
+        if never_was || http1.is_tunnel() {
+            self.give_up(context);
+        }
+    }
+
+    fn give_up(&mut self, context: &mut Context<'_, impl HttpSink>) {
+        self.protocol = Protocol::Foreign;
+        context.sink.foreign(context.connection);
+    }
+}
+
+impl Sniffed {
+    fn of(&mut self, direction: Direction) -> &mut Option<FirstBytes> {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+}

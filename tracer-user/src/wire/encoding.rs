@@ -1,1 +1,0 @@
-//! Content codings: gzip, deflate, br, zstd, bounded.

@@ -1,0 +1,247 @@
+//! Content and transfer codings (RFC 9110 §8.4, RFC 9112 §7.2): gzip, deflate, br, zstd and stacks of them.
+//!
+//! Decoding is a stream: what can be decoded is given at once, since a streamed answer is told piece by piece. It is
+//! bounded in memory and in expansion. One exception: a zstd decoder of ours keeps the last window of a frame (often 8 MiB
+//! or the whole body) until the frame ends.
+
+mod brotli;
+mod deflate;
+#[cfg(test)]
+mod tests;
+mod zstd;
+
+use self::brotli::Brotli;
+use self::deflate::{Deflate, Gzip};
+use self::zstd::Zstd;
+use crate::counters::{Counter, Counters};
+use crate::http::{BodyPart, Hole, HoleReason};
+
+/// Most codings stacked on one body.
+pub const CODINGS_MAX: usize = 3;
+
+/// Most decoded bytes of one coded body. Bedrock takes and gives 25 MB.
+pub const DECODED_MAX: u64 = 128 << 20;
+
+/// Most decoded bytes for each coded byte, once there are [`RATIO_FREE`] of them. Text as repetitive as JSON can be stays
+/// far below; deflate can reach 1032.
+pub const RATIO_MAX: u64 = 512;
+
+/// So many decoded bytes are fine whatever the ratio.
+pub const RATIO_FREE: u64 = 4 << 20;
+
+/// Undoes the codings of one body.
+#[derive(Debug)]
+pub struct Decoder {
+    // Outermost coding first: the one applied last is undone first.
+    codings: Vec<Coding>,
+    stages: Vec<Stage>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+    Unknown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// So far so good.
+    Decoding,
+    /// Bytes are missing: what follows makes no sense to a decoder.
+    Cut,
+    /// Broken or unknown; the rest is passed over.
+    Undecodable,
+    /// Expanded beyond a cap; the rest is passed over.
+    TooLarge,
+}
+
+/// Why decoding stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Broken,
+    TooLarge,
+}
+
+/// Takes decoded bytes.
+type Output<'o> = &'o mut dyn FnMut(&[u8]) -> Result<(), Stop>;
+
+impl Decoder {
+    /// For a body that went through these codings, named in the order they were applied.
+    pub fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+        let mut codings: Vec<Coding> = names.filter_map(Coding::named).take(CODINGS_MAX + 1).collect();
+        codings.reverse();
+        if codings.len() > CODINGS_MAX {
+            codings = vec![Coding::Unknown];
+        }
+        Self {
+            codings,
+            stages: Vec::new(),
+            state: State::Decoding,
+        }
+    }
+
+    /// Takes the next part of the coded body and gives what it decodes to.
+    pub fn push(&mut self, part: BodyPart<'_>, counters: &mut Counters, give: &mut impl FnMut(BodyPart<'_>)) {
+        if self.codings.is_empty() {
+            give(part);
+            return;
+        }
+        match (part, self.state) {
+            (BodyPart::Hole(hole), state) => {
+                give(BodyPart::Hole(hole));
+                if state == State::Decoding {
+                    self.state = State::Cut;
+                }
+            }
+            (BodyPart::Bytes(bytes), State::TooLarge) => {
+                counters.add(Counter::BodyBytesBeyondCap, bytes.len() as u64);
+            }
+            (BodyPart::Bytes(_), State::Undecodable) => {}
+            (BodyPart::Bytes(_), State::Cut) => self.stop(Stop::Broken, counters, give),
+            (BodyPart::Bytes(bytes), State::Decoding) => {
+                if self.stages.is_empty() {
+                    self.stages = self
+                        .codings
+                        .iter()
+                        .filter_map(|coding| Stage::new(*coding))
+                        .collect();
+                }
+                let result = if self.stages.len() == self.codings.len() {
+                    decode(&mut self.stages, bytes, &mut |bytes| {
+                        give(BodyPart::Bytes(bytes));
+                        Ok(())
+                    })
+                } else {
+                    Err(Stop::Broken)
+                };
+                if let Err(stop) = result {
+                    self.stop(stop, counters, give);
+                }
+            }
+        }
+    }
+
+    /// The body is over, complete or not.
+    pub fn finish(&mut self, counters: &mut Counters, give: &mut impl FnMut(BodyPart<'_>)) {
+        if self.state == State::Decoding && self.stages.iter().any(Stage::keeps_back) {
+            self.stop(Stop::Broken, counters, give);
+        }
+    }
+
+    /// Memory held beyond this value.
+    pub fn held(&self) -> usize {
+        self.stages.iter().map(Stage::held).sum()
+    }
+
+    fn stop(&mut self, stop: Stop, counters: &mut Counters, give: &mut impl FnMut(BodyPart<'_>)) {
+        self.state = match stop {
+            Stop::Broken => State::Undecodable,
+            Stop::TooLarge => State::TooLarge,
+        };
+        self.stages = Vec::new();
+        counters.add(Counter::BodiesUndecodable, 1);
+        give(BodyPart::Hole(Hole {
+            length: None,
+            reason: HoleReason::Undecodable,
+        }));
+    }
+}
+
+impl Coding {
+    /// None for names that stand for no coding.
+    fn named(name: &str) -> Option<Self> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match name {
+            "" => None,
+            _ if is("identity") => None,
+            _ if is("gzip") || is("x-gzip") => Some(Coding::Gzip),
+            _ if is("deflate") => Some(Coding::Deflate),
+            _ if is("br") => Some(Coding::Brotli),
+            _ if is("zstd") => Some(Coding::Zstd),
+            _ => Some(Coding::Unknown),
+        }
+    }
+}
+
+/// One coding being undone.
+#[derive(Debug)]
+struct Stage {
+    kind: StageKind,
+    taken: u64,
+    given: u64,
+}
+
+#[derive(Debug)]
+enum StageKind {
+    Gzip(Gzip),
+    Deflate(Deflate),
+    Brotli(Box<Brotli>),
+    Zstd(Zstd),
+}
+
+impl Stage {
+    fn new(coding: Coding) -> Option<Self> {
+        Some(Self {
+            kind: match coding {
+                Coding::Gzip => StageKind::Gzip(Gzip::new()),
+                Coding::Deflate => StageKind::Deflate(Deflate::new()),
+                Coding::Brotli => StageKind::Brotli(Box::new(Brotli::new())),
+                Coding::Zstd => StageKind::Zstd(Zstd::new()),
+                Coding::Unknown => return None,
+            },
+            taken: 0,
+            given: 0,
+        })
+    }
+
+    fn decode(&mut self, input: &[u8], output: Output<'_>) -> Result<(), Stop> {
+        let Self { kind, taken, given } = self;
+        *taken += input.len() as u64;
+        let mut bounded = |bytes: &[u8]| {
+            *given += bytes.len() as u64;
+            let too_large =
+                *given > DECODED_MAX || *given > RATIO_FREE && *given > taken.saturating_mul(RATIO_MAX);
+            if too_large {
+                return Err(Stop::TooLarge);
+            }
+            output(bytes)
+        };
+        match kind {
+            StageKind::Gzip(gzip) => gzip.decode(input, &mut bounded),
+            StageKind::Deflate(deflate) => deflate.decode(input, &mut bounded),
+            StageKind::Brotli(brotli) => brotli.decode(input, &mut bounded),
+            StageKind::Zstd(zstd) => zstd.decode(input, &mut bounded),
+        }
+    }
+
+    /// Whether bytes were decoded that were not given yet.
+    fn keeps_back(&self) -> bool {
+        match &self.kind {
+            StageKind::Gzip(_) | StageKind::Deflate(_) | StageKind::Brotli(_) => false,
+            StageKind::Zstd(zstd) => zstd.keeps_back(),
+        }
+    }
+
+    fn held(&self) -> usize {
+        match &self.kind {
+            StageKind::Gzip(_) | StageKind::Deflate(_) => deflate::HELD,
+            StageKind::Brotli(brotli) => brotli.held(),
+            StageKind::Zstd(zstd) => zstd.held(),
+        }
+    }
+}
+
+/// Sends bytes through the stages, one after the other.
+fn decode(stages: &mut [Stage], input: &[u8], output: Output<'_>) -> Result<(), Stop> {
+    match stages.split_first_mut() {
+        None => output(input),
+        Some((first, rest)) => first.decode(input, &mut |bytes| decode(rest, bytes, output)),
+    }
+}
+
+/// Size of the buffer on the stack that a stage decodes into.
+const BLOCK: usize = 16 * 1024;

@@ -1,0 +1,105 @@
+//! Requests that wait for their responses, in order (RFC 9112 §9.3.2).
+
+use std::collections::VecDeque;
+
+use super::head::Method;
+use crate::event::Monotonic;
+use crate::http::{Completion, ExchangeNumber, Phase};
+
+/// Most requests sent ahead of their responses. No known client of Bedrock pipelines at all.
+pub(super) const PIPELINED_MAX: usize = 128;
+
+/// A request and its response, not yet complete.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) number: ExchangeNumber,
+    pub(super) method: Method,
+    /// The client may answer `100 Continue` with the body, or a refusal with none.
+    pub(super) expects_continue: bool,
+    /// A byte of the request body passed.
+    pub(super) has_body: bool,
+    /// Nothing more of the request is waited for.
+    pub(super) requested: bool,
+    /// The final response head passed.
+    pub(super) responding: bool,
+    /// When the response was complete.
+    pub(super) responded: Option<Monotonic>,
+}
+
+impl Exchange {
+    /// How far it came.
+    pub(super) fn phase(&self) -> Phase {
+        if self.responding {
+            Phase::Response
+        } else if self.requested {
+            Phase::Waiting
+        } else {
+            Phase::Request
+        }
+    }
+
+    /// How it ended, given how it would have if the response had not been seen to its end.
+    pub(super) fn completion(&self, otherwise: impl FnOnce(Phase) -> Completion) -> Completion {
+        if self.responded.is_some() {
+            Completion::Complete
+        } else {
+            otherwise(self.phase())
+        }
+    }
+}
+
+/// Exchanges under way on one connection, oldest first.
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    queue: VecDeque<Exchange>,
+    next: u64,
+}
+
+impl Exchanges {
+    /// Counts from `first`.
+    pub(super) fn starting_at(first: u64) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            next: first,
+        }
+    }
+
+    /// Adds an exchange with nothing seen of it yet.
+    pub(super) fn begin(&mut self, method: Method) -> ExchangeNumber {
+        let number = ExchangeNumber(self.next);
+        self.next = self.next.saturating_add(1);
+        self.queue.push_back(Exchange {
+            number,
+            method,
+            expects_continue: false,
+            has_body: false,
+            requested: false,
+            responding: false,
+            responded: None,
+        });
+        number
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.len() >= PIPELINED_MAX
+    }
+
+    /// The exchange that the next response answers.
+    pub(super) fn waiting(&mut self) -> Option<&mut Exchange> {
+        self.queue.iter_mut().find(|exchange| !exchange.responding)
+    }
+
+    pub(super) fn get(&mut self, number: ExchangeNumber) -> Option<&mut Exchange> {
+        self.queue.iter_mut().find(|exchange| exchange.number == number)
+    }
+
+    pub(super) fn remove(&mut self, number: ExchangeNumber) -> Option<Exchange> {
+        let at = self.queue.iter().position(|exchange| exchange.number == number)?;
+        self.queue.remove(at)
+    }
+
+    /// Takes out all of them.
+    pub(super) fn take(&mut self) -> VecDeque<Exchange> {
+        std::mem::take(&mut self.queue)
+    }
+}

@@ -1,0 +1,1 @@
+//! Conversations over HTTP/1, as people and machines hold them.
