@@ -1,9 +1,12 @@
 //! The core as one value: `ProbeEvent`s go in, spans and verdicts come out. Live tracing and replay call the same
 //! [`Pipeline::push`].
 
-use crate::counters::Counters;
-use crate::event::{ConnectionKey, ProbeEvent, Verdict};
+use crate::bedrock::{Calls, Output};
+use crate::conn::Connections;
+use crate::counters::{Counter, Counters};
+use crate::event::{ConnectionKey, LossReason, ProbeEvent, Verdict};
 use crate::genai::span::Span;
+use crate::wire::Conversation;
 
 /// Takes what the pipeline finds.
 pub trait Sink {
@@ -24,22 +27,30 @@ pub struct Settings {
 /// From probe events to spans. No IO, no clock, no thread.
 #[derive(Debug)]
 pub struct Pipeline {
-    settings: Settings,
+    connections: Connections<Conversation>,
+    calls: Calls,
     counters: Counters,
 }
 
 impl Pipeline {
     /// An empty pipeline.
     pub fn new(settings: Settings) -> Self {
+        let Settings { content } = settings;
         Self {
-            settings,
+            connections: Connections::default(),
+            calls: Calls::new(content),
             counters: Counters::default(),
         }
     }
 
-    /// Takes one more event; whatever it completes goes to `sink` before this returns.
-    pub fn push(&mut self, _event: &ProbeEvent<'_>, _sink: &mut impl Sink) {
-        let _ = self.settings;
+    /// Takes one more event, credentials blanked; whatever it completes goes to `sink` before this returns.
+    pub fn push(&mut self, event: &ProbeEvent<'_>, sink: &mut impl Sink) {
+        self.count(event);
+        if let ProbeEvent::ServerName { connection, name, .. } = event {
+            self.calls.server_name(*connection, name);
+        }
+        self.connections.push(event, &mut self.calls, &mut self.counters);
+        self.tell(sink);
     }
 
     /// What was seen and dropped so far.
@@ -48,5 +59,41 @@ impl Pipeline {
     }
 
     /// Tracing stops: what is under way comes out, marked incomplete.
-    pub fn finish(&mut self, _sink: &mut impl Sink) {}
+    pub fn finish(&mut self, sink: &mut impl Sink) {
+        self.connections.finish(&mut self.calls, &mut self.counters);
+        self.tell(sink);
+    }
+
+    fn count(&mut self, event: &ProbeEvent<'_>) {
+        self.counters.add(Counter::Events, 1);
+        match event {
+            ProbeEvent::Data(data) => self.counters.add(Counter::Bytes, data.bytes.len() as u64),
+            ProbeEvent::Lost(lost) => {
+                let reason = match lost.reason {
+                    LossReason::RingFull => Counter::LostRingFull,
+                    LossReason::ReadFault => Counter::LostReadFault,
+                    LossReason::CallCap => Counter::LostCallCap,
+                    LossReason::MapFull => Counter::LostMapFull,
+                };
+                self.counters.add(reason, lost.records);
+            }
+            ProbeEvent::Host(_)
+            | ProbeEvent::Process(_)
+            | ProbeEvent::ProcessExit { .. }
+            | ProbeEvent::Open { .. }
+            | ProbeEvent::ServerName { .. }
+            | ProbeEvent::Close { .. }
+            | ProbeEvent::Tick(_) => {}
+        }
+    }
+
+    fn tell(&mut self, sink: &mut impl Sink) {
+        for output in self.calls.outputs() {
+            match output {
+                Output::Verdict(connection, verdict) => sink.verdict(connection, verdict),
+                Output::Count(counter, count) => self.counters.add(counter, count),
+                Output::Call(_) => {}
+            }
+        }
+    }
 }

@@ -167,13 +167,6 @@ impl<Reader> Connections<Reader> {
         self.held
     }
 
-    /// The reader of one connection.
-    pub fn reader_mut(&mut self, connection: &ConnectionKey) -> Option<&mut Reader> {
-        self.table
-            .get_mut(connection)
-            .map(|connection| &mut connection.reader)
-    }
-
     /// Takes one more event; what its bytes mean goes to `output` before this returns.
     pub fn push<Output>(&mut self, event: &ProbeEvent<'_>, output: &mut Output, counters: &mut Counters)
     where

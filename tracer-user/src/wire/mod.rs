@@ -30,7 +30,7 @@ enum Protocol {
     Undecided(Sniffed),
     /// Read here.
     Http1(Box<Http1>),
-    /// Not read: HTTP/2, something that is not HTTP, a server's side, or of no interest.
+    /// Not read: HTTP/2, something that is not HTTP, or a server's side.
     Foreign,
 }
 
@@ -108,11 +108,6 @@ impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
 }
 
 impl Conversation {
-    /// Reads no further: nobody wants to know. Exchanges under way are dropped without an end.
-    pub fn ignore(&mut self) {
-        self.protocol = Protocol::Foreign;
-    }
-
     /// Tells the protocol, or waits for more bytes.
     fn sniff(&mut self, piece: Piece<'_>, context: &mut Context<'_, impl HttpSink>) {
         let Protocol::Undecided(sniffed) = &mut self.protocol else {
