@@ -350,12 +350,13 @@ impl Finder {
     }
 }
 
-/// Every process that can be seen, in no order.
+/// Every process that can be seen but this one, in no order.
 pub(super) fn all_pids() -> Vec<u32> {
     fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != std::process::id())
         .collect()
 }
 

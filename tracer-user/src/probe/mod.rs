@@ -3,6 +3,7 @@
 //! [`Tracer`] is the whole of it: start it, then [`poll`](Tracer::poll) for events. Dropping it (or the end of the
 //! process, however it ends) takes every probe out of the kernel.
 
+pub mod checks;
 pub mod coverage;
 pub mod discover;
 pub mod files;

@@ -91,7 +91,7 @@ fn interpreter(file: &Path, search_path: &OsStr) -> Option<PathBuf> {
         .ok()?;
     let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let mut words = line
-        .split(|byte| byte.is_ascii_whitespace())
+        .split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty())
         .map(|word| OsString::from_vec(word.to_vec()));
     let program = PathBuf::from(words.next()?);

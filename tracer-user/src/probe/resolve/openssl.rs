@@ -69,7 +69,7 @@ impl Api {
 
 impl Resolver for Exports {
     fn name(&self) -> &'static str {
-        "exported symbols"
+        "symbols"
     }
 
     fn resolve(&self, image: &Image<'_>, sibling: Sibling<'_>) -> Result<Resolved, Unresolved> {
