@@ -63,3 +63,11 @@ write-out = "{{\"status\": %{{response_code}}, \"request_id\": \"%header{{x-amzn
     command.arg("--config").arg(file);
     Ok(command)
 }
+
+/// Reads what the command printed.
+pub fn read(output: &str) -> Result<Vec<Seen>> {
+    output
+        .lines()
+        .map(|line| Ok(serde_json::from_str(line)?))
+        .collect()
+}

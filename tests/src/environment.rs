@@ -49,8 +49,8 @@ pub fn geophone() -> Result<PathBuf> {
 
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
-/// Whether live probes can be attached; says loudly what is skipped when they cannot.
-pub fn can_trace(test: &str) -> bool {
+/// Whether live probes can be attached; says loudly which test is skipped when they cannot.
+pub fn can_trace() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let capabilities = status
         .lines()
@@ -59,6 +59,8 @@ pub fn can_trace(test: &str) -> bool {
         .unwrap_or(0);
     let can = capabilities & CAP_SYS_ADMIN != 0;
     if !can {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a live test");
         eprintln!(
             "\n*** NOT RUN: {test}: live probes need root (CAP_SYS_ADMIN); run the tests as root ***\n"
         );

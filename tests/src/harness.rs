@@ -12,7 +12,7 @@ use crate::fake::{FakeBedrock, Served};
 use crate::program::{Program, Signal};
 use crate::span::{Span, from_otlp_json_lines};
 
-/// What geophone says on standard error once its probes are in place.
+/// What geophone logs on standard error, with `--verbose`, once its probes are in place.
 const READY: &str = "tracing";
 
 const CAPTURE: &str = "capture.pcapng";
@@ -188,6 +188,31 @@ pub fn record_command<T>(
     Ok((worked, recording))
 }
 
+/// Records running processes while `work` makes them call; ends when they have ended, which `work` must see to.
+pub fn record_processes<T>(pids: &[u32], work: impl FnOnce() -> Result<T>) -> Result<(T, Recording)> {
+    let directory = tempfile::Builder::new().prefix("geophone-test-").tempdir()?;
+    let spans = directory.path().join("spans.jsonl");
+    let mut command = Command::new(geophone()?);
+    command
+        .args(["--verbose", "record", "-o"])
+        .arg(directory.path().join(CAPTURE))
+        .args(["--format", "otlp-json", "--output"])
+        .arg(&spans);
+    for pid in pids {
+        command.args(["--pid", &pid.to_string()]);
+    }
+    let mut program = Program::start("geophone record", &mut command)?;
+    program.wait_for_stderr(READY)?;
+    let worked = work()?;
+    program.succeed()?;
+    let recording = Recording {
+        spans: from_otlp_json_lines(&std::fs::read_to_string(&spans)?)?,
+        directory,
+        stderr: program.stderr(),
+    };
+    Ok((worked, recording))
+}
+
 /// `geophone exec` around a command, its spans going to a file.
 pub fn exec(traced: &Command, spans: &Path) -> Result<Command> {
     let mut command = Command::new(geophone()?);
@@ -222,7 +247,7 @@ impl Agent {
     /// Attaches to processes and waits until the probes are in place.
     pub fn attach(pids: &[u32]) -> Result<Self> {
         let mut command = Command::new(geophone()?);
-        command.args(["attach", "--format", "otlp-json"]);
+        command.args(["--verbose", "attach", "--format", "otlp-json"]);
         for pid in pids {
             command.args(["--pid", &pid.to_string()]);
         }
@@ -232,7 +257,7 @@ impl Agent {
     /// Traces every process of the host and waits until the probes are in place.
     pub fn run() -> Result<Self> {
         let mut command = Command::new(geophone()?);
-        command.args(["run", "--format", "otlp-json"]);
+        command.args(["--verbose", "run", "--format", "otlp-json"]);
         Self::start(&mut command)
     }
 

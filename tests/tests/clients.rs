@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tracer_tests::calls::{CLAUDE, Call, NOVA, TITAN, TOOL};
 use tracer_tests::client::{Client, Kind, Seen};
+use tracer_tests::curl;
 use tracer_tests::fake::scenario::{Answer, Failure, Framing, Scenario, Stop};
 use tracer_tests::fake::{FakeBedrock, Operation, Options, Served, TlsVersions};
 use tracer_tests::program::DEADLINE;
@@ -249,6 +250,28 @@ fn nonsense_gets_a_reason() -> Result<()> {
             .as_ref()
             .and_then(|body: &Value| body["message"].as_str());
         assert!(message.is_some_and(|text| text.contains(reason)), "{seen:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn curl_is_served_by_the_name_of_aws() -> Result<()> {
+    let fake = FakeBedrock::start(&Options::default())?;
+    let directory = tempfile::tempdir()?;
+    let calls = [Operation::Converse, Operation::InvokeModelWithResponseStream]
+        .map(|operation| Call::new(operation, NOVA, &Scenario::default()));
+    let output = curl::command(&fake, &calls, directory.path())?.output()?;
+    assert!(output.status.success(), "{output:?}");
+    let seen = curl::read(&String::from_utf8_lossy(&output.stdout))?;
+    let served = fake.log().wait_for(2, DEADLINE);
+    assert_eq!(seen.len(), 2);
+    for (seen, served) in seen.iter().zip(&served) {
+        assert_eq!((seen.status, &seen.request_id), (200, &served.request_id));
+        assert_eq!(
+            served.host,
+            format!("{}:{}", curl::AWS_HOST, fake.address().port())
+        );
+        assert_eq!(served.connection, 0, "one connection is kept alive");
     }
     Ok(())
 }

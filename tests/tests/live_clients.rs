@@ -1,0 +1,125 @@
+//! Every kind of client under live probes: each span is compared value by value with what was served, the recording
+//! replays to the same spans, and tshark finds the same HTTP in it.
+
+use anyhow::{Result, ensure};
+use tracer_tests::calls::{CLAUDE, Call, NOVA, TITAN};
+use tracer_tests::client::Kind;
+use tracer_tests::environment::can_trace;
+use tracer_tests::fake::scenario::{Answer, Framing, Scenario, Stop};
+use tracer_tests::fake::{FakeBedrock, Operation, Options, TlsVersions};
+use tracer_tests::program::{DEADLINE, Program};
+use tracer_tests::{curl, harness};
+
+/// Every operation with every family: a plain answer, an uneven one and a tool call.
+fn repertoire() -> Vec<Call> {
+    let ragged = Scenario {
+        chunks: 30,
+        size: 60_000,
+        framing: Framing::Chunked,
+        ragged: Some(3),
+        stop: Some(Stop::MaxTokens),
+        ..Scenario::default()
+    };
+    let tool = Scenario {
+        answer: Answer::Tool,
+        cache_read: Some(1028),
+        cache_write: Some(12),
+        ..Scenario::default()
+    };
+    let mut calls = Vec::new();
+    for operation in Operation::ALL {
+        for model in [CLAUDE, NOVA, TITAN] {
+            calls.push(Call::new(operation, model, &Scenario::default()));
+            calls.push(Call::new(operation, model, &ragged));
+        }
+        for model in [CLAUDE, NOVA] {
+            calls.push(Call::new(operation, model, &tool).with_tools());
+        }
+    }
+    calls
+}
+
+fn traced_client(kind: Kind, options: &Options, calls: &[Call], threads: usize) -> Result<()> {
+    let fake = FakeBedrock::start(options)?;
+    let (seen, recording) = harness::record(kind, &fake, |client| client.make(calls, threads))?;
+    for (call, seen) in calls.iter().zip(&seen) {
+        ensure!(seen.error.is_none(), "the client is harmed: {call:?}: {seen:?}");
+    }
+    let served = fake.log().wait_for(calls.len(), DEADLINE);
+    recording.proves(&served)
+}
+
+#[test]
+fn boto3_one_call_after_the_other() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    traced_client(Kind::Boto3, &Options::default(), &repertoire(), 1)
+}
+
+#[test]
+fn boto3_with_threads_over_a_pool_of_kept_connections() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let calls: Vec<Call> = std::iter::repeat_with(repertoire).take(3).flatten().collect();
+    let options = Options {
+        tls: TlsVersions::Tls12,
+        ..Options::default()
+    };
+    traced_client(Kind::Boto3, &options, &calls, 12)
+}
+
+#[test]
+fn aiobotocore_over_memory_bios() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    traced_client(Kind::Aiobotocore, &Options::default(), &repertoire(), 8)
+}
+
+#[test]
+fn node_with_the_library_inside_its_binary() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let mut calls = repertoire();
+    let compressed = Scenario {
+        gzip: true,
+        chunks: 20,
+        ..Scenario::default()
+    };
+    for operation in Operation::ALL {
+        calls.push(Call::new(operation, CLAUDE, &compressed).with_header(
+            "traceparent",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ));
+        calls.push(Call::new(operation, NOVA, &compressed).with_header(
+            "X-Amzn-Trace-Id",
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+        ));
+    }
+    traced_client(Kind::Node, &Options::default(), &calls, 6)
+}
+
+#[test]
+fn curl_on_one_connection_to_the_name_of_aws() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let fake = FakeBedrock::start(&Options::default())?;
+    let directory = tempfile::tempdir()?;
+    let calls = repertoire();
+    let command = curl::command(&fake, &calls, directory.path())?;
+    let (printed, recording) = harness::record_command(&command, |command| {
+        let mut program = Program::start("curl", command)?;
+        program.close_stdin();
+        let printed = program.remaining_lines()?;
+        program.succeed()?;
+        Ok((printed, program.stderr()))
+    })?;
+    let seen = curl::read(&printed.join("\n"))?;
+    assert_eq!(seen.len(), calls.len());
+    let served = fake.log().wait_for(calls.len(), DEADLINE);
+    recording.proves(&served)
+}

@@ -1,0 +1,222 @@
+//! Spans on their way to a backend: received by a collector that shares no code with geophone.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tracer_tests::calls::{CLAUDE, Call};
+use tracer_tests::client::{Client, Kind};
+use tracer_tests::collector::{Collector, Protocol, Told};
+use tracer_tests::environment::{can_trace, geophone};
+use tracer_tests::fake::scenario::{Failure, Scenario};
+use tracer_tests::fake::tls::Identity;
+use tracer_tests::fake::{FakeBedrock, Operation, Options, Served};
+use tracer_tests::harness::match_spans;
+use tracer_tests::program::DEADLINE;
+use tracer_tests::span::Span;
+
+/// Four answers and a refusal.
+fn calls() -> Vec<Call> {
+    let refused = Scenario {
+        fail: Some(Failure::AccessDenied),
+        ..Scenario::default()
+    };
+    let mut calls = Operation::ALL
+        .map(|operation| Call::new(operation, CLAUDE, &Scenario::default()))
+        .to_vec();
+    calls.push(Call::new(Operation::Converse, CLAUDE, &refused));
+    calls
+}
+
+/// Runs a client under `geophone exec` with these environment variables; what was served and what geophone said.
+fn trace_with(environment: &[(&str, String)]) -> Result<(Vec<Served>, String)> {
+    let fake = FakeBedrock::start(&Options::default())?;
+    let client = Kind::Boto3.command(&fake)?;
+    let mut command = Command::new(geophone()?);
+    command
+        .args(["exec", "--"])
+        .arg(client.get_program())
+        .args(client.get_args());
+    for (name, value) in client.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let mut client = Client::run(&mut command)?;
+    let calls = calls();
+    client.make(&calls, 1)?;
+    let said = client.finish()?;
+    Ok((fake.log().wait_for(calls.len(), DEADLINE), said))
+}
+
+fn endpoint(collector: &Collector, scheme: &str, path: &str) -> String {
+    format!("{scheme}://localhost:{}{path}", collector.port())
+}
+
+fn delivered(
+    protocol: Protocol,
+    collector: Collector,
+    environment: &[(&str, String)],
+) -> Result<(Vec<Value>, Vec<Span>)> {
+    let mut all = vec![("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.name().to_owned())];
+    all.extend(environment.iter().cloned());
+    let (served, said) = trace_with(&all)?;
+    let (mut spans, requests) = collector
+        .spans(served.len())
+        .with_context(|| format!("geophone said:\n{said}"))?;
+    spans.extend(collector.finish()?);
+    match_spans(&spans, &served)?;
+    Ok((requests, spans))
+}
+
+#[test]
+fn http_with_a_base_path_and_headers() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let collector = Collector::start(
+        Protocol::Http,
+        None,
+        &[
+            "--path",
+            "/api/default/v1/traces",
+            "--header",
+            "authorization=Basic cm9vdDpzZWNyZXQ=",
+        ],
+    )?;
+    let environment = [
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            endpoint(&collector, "http", "/api/default"),
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "Authorization=Basic%20cm9vdDpzZWNyZXQ=,stream-name=default".to_owned(),
+        ),
+        ("OTEL_SERVICE_NAME", "weather-agent".to_owned()),
+    ];
+    let (requests, spans) = delivered(Protocol::Http, collector, &environment)?;
+    for request in &requests {
+        assert_eq!(request["headers"]["stream-name"], "default");
+        assert_eq!(request["headers"]["content-type"], "application/x-protobuf");
+    }
+    assert!(
+        spans
+            .iter()
+            .all(|span| span.resource["service.name"] == "weather-agent")
+    );
+    Ok(())
+}
+
+#[test]
+fn the_traces_endpoint_is_taken_as_it_is() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let collector = Collector::start(Protocol::Http, None, &["--path", "/somewhere/else"])?;
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1".to_owned()),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            endpoint(&collector, "http", "/somewhere/else"),
+        ),
+    ];
+    delivered(Protocol::Http, collector, &environment)?;
+    Ok(())
+}
+
+#[test]
+fn grpc_with_headers() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let collector = Collector::start(Protocol::Grpc, None, &["--header", "organization=default"])?;
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "http", "")),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "organization=default".to_owned()),
+    ];
+    delivered(Protocol::Grpc, collector, &environment)?;
+    Ok(())
+}
+
+#[test]
+fn both_protocols_over_tls_of_a_private_authority() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let identity = Identity::new()?;
+    let (certificate, key) = identity.server_files();
+    let tls: Option<(&Path, &Path)> = Some((&certificate, &key));
+    for protocol in [Protocol::Http, Protocol::Grpc] {
+        let collector = Collector::start(protocol, tls, &[])?;
+        let environment = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "https", "")),
+            (
+                "OTEL_EXPORTER_OTLP_CERTIFICATE",
+                identity.authority().display().to_string(),
+            ),
+        ];
+        delivered(protocol, collector, &environment).with_context(|| protocol.name())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_backend_that_comes_back_gets_everything() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    for protocol in [Protocol::Http, Protocol::Grpc] {
+        let collector = Collector::start(protocol, None, &["--unavailable", "2"])?;
+        let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "http", ""))];
+        let (requests, _) = delivered(protocol, collector, &environment).with_context(|| protocol.name())?;
+        assert!(requests.len() >= 3, "{requests:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_backend_that_refuses_is_told_of_with_the_number_lost() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let collector = Collector::start(Protocol::Http, None, &["--reject"])?;
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "http", ""))];
+    let (served, said) = trace_with(&environment)?;
+    let Told::Request(request) = collector.next()? else {
+        panic!("a span was accepted");
+    };
+    assert_eq!(request["status"], 400);
+    ensure!(
+        said.contains("400") && said.contains(&served.len().to_string()),
+        "neither status nor number of lost spans is told:\n{said}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_dead_backend_neither_stops_the_client_nor_loses_silently() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    // A port that was free a moment ago: nobody listens.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let secret = "do-not-print-me";
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://localhost:{port}")),
+        ("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization={secret}")),
+    ];
+    let (served, said) = trace_with(&environment)?;
+    ensure!(
+        said.contains(&served.len().to_string()),
+        "the number of lost spans is not told:\n{said}"
+    );
+    ensure!(
+        said.contains(&format!("localhost:{port}")),
+        "the backend is not named:\n{said}"
+    );
+    ensure!(!said.contains(secret), "a header value is printed:\n{said}");
+    Ok(())
+}
