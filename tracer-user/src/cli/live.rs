@@ -321,10 +321,12 @@ fn exit_code_of(status: ExitStatus) -> u8 {
     u8::try_from(code).unwrap_or(1)
 }
 
-/// For somebody who sits and waits; no log needs it.
+/// For somebody who sits and waits. Elsewhere the log has it, for programs that wait until the probes are in place.
 fn hint(text: &str) {
     if io::stderr().is_terminal() {
         note(format_args!("{text}"));
+    } else {
+        tracing::info!("{text}");
     }
 }
 
