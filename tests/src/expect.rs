@@ -11,8 +11,10 @@ use crate::span::{Attributes, CLIENT, ERROR, Span};
 /// Clocks of the fake and of the kernel are the same clock; what lies between is scheduling on a busy machine.
 const SLACK_NS: u64 = 2_000_000_000;
 
+const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
+
 /// Attributes that are checked by rules of their own.
-const MEASURED: [&str; 1] = ["gen_ai.response.time_to_first_chunk"];
+const MEASURED: [&str; 2] = [FIRST_CHUNK, "thread.id"];
 
 /// Everything that is wrong with a span, or nothing.
 pub fn findings(span: &Span, served: &Served) -> Vec<String> {
@@ -25,8 +27,20 @@ pub fn findings(span: &Span, served: &Served) -> Vec<String> {
     let expected = attributes(served);
     differ("name", json!(span.name), json!(name(served)));
     differ("kind", json!(span.kind), json!(CLIENT));
-    let failed = served.error.is_some() || !served.complete;
+    // Who ended a connection early cannot be seen from its plaintext: that alone is no error.
+    let failed = served.error.is_some();
     differ("status is error", json!(span.status == ERROR), json!(failed));
+    let in_stream = failed && served.status == 200;
+    let events: Vec<&str> = span.events.iter().map(|event| event.name.as_str()).collect();
+    differ(
+        "events",
+        json!(events),
+        if in_stream {
+            json!(["exception"])
+        } else {
+            json!([])
+        },
+    );
     if let Some(message) = &served.error_message {
         differ("status description", json!(span.message), json!(message));
     }
@@ -51,6 +65,14 @@ pub fn findings(span: &Span, served: &Served) -> Vec<String> {
             "the span has a parent that nobody sent: {}",
             span.parent_span_id
         ));
+    }
+    if span
+        .attributes
+        .get("thread.id")
+        .and_then(Value::as_u64)
+        .is_none_or(|id| id == 0)
+    {
+        findings.push("thread.id is missing".to_owned());
     }
     findings.extend(times(span, served));
     findings
@@ -132,6 +154,35 @@ fn attributes(served: &Served) -> Attributes {
             set("gen_ai.usage.cache_creation.input_tokens", write.into());
         }
     }
+    if let Some(wire) = &served.stop_reason {
+        set("geophone.response.stop_reasons", json!([wire]));
+    }
+    if let Some((name, id)) = &served.tool_call {
+        set("geophone.response.tool_call.names", json!([name]));
+        set("geophone.response.tool_call.ids", json!([id]));
+    }
+    if let Some(milliseconds) = served.latency_ms {
+        #[expect(clippy::cast_precision_loss, reason = "some hundred milliseconds")]
+        set("geophone.server.duration", json!(milliseconds as f64 / 1e3));
+    }
+    if let Some(id) = &served.invocation_id {
+        set("geophone.sdk.invocation_id", id.as_str().into());
+    }
+    if !served.complete {
+        set("geophone.incomplete", json!(["no_stop_event", "closed"]));
+    }
+    if let Some(operation) = served.operation {
+        set("rpc.system", "aws-api".into());
+        set("rpc.service", "Bedrock Runtime".into());
+        set("rpc.method", json!(operation));
+    }
+    set("http.response.status_code", served.status.into());
+    let of_host = host
+        .strip_prefix("bedrock-runtime.")
+        .and_then(|rest| rest.split('.').next());
+    if let Some(region) = of_host.or(served.region.as_deref()) {
+        set("cloud.region", region.into());
+    }
     if let Some(error) = &served.error {
         set("error.type", error.as_str().into());
     }
@@ -185,11 +236,12 @@ fn times(span: &Span, served: &Served) -> Vec<String> {
             span.end, served.ended_unix_ns
         ));
     }
-    let first_chunk = span.attributes.get(MEASURED[0]).map(Value::as_f64);
+    let first_chunk = span.attributes.get(FIRST_CHUNK).map(Value::as_f64);
     let streamed = served.operation.is_some_and(Operation::streams) && served.first_content_unix_ns.is_some();
     match first_chunk {
-        None if streamed => findings.push(format!("{} is missing", MEASURED[0])),
-        Some(_) if !streamed => findings.push(format!("{} on an answer that is no stream", MEASURED[0])),
+        None if streamed => findings.push(format!("{FIRST_CHUNK} is missing")),
+        Some(_) if !streamed => findings.push(format!("{FIRST_CHUNK} on an answer that is no stream")),
+        Some(None) => findings.push(format!("{FIRST_CHUNK} is no number")),
         Some(Some(seconds)) => {
             #[expect(
                 clippy::cast_precision_loss,
@@ -200,7 +252,148 @@ fn times(span: &Span, served: &Served) -> Vec<String> {
                 findings.push(format!("the first chunk came after {seconds} s of {whole} s"));
             }
         }
-        _ => {}
+        None => {}
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Parameters;
+
+    fn served() -> Served {
+        Served {
+            request_id: "request".to_owned(),
+            connection: 0,
+            operation: Some(Operation::ConverseStream),
+            model: "amazon.nova-lite-v1:0".to_owned(),
+            host: "localhost:4443".to_owned(),
+            region: Some("eu-west-1".to_owned()),
+            attempt: 2,
+            invocation_id: Some("invocation".to_owned()),
+            traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+            amzn_trace_id: None,
+            parameters: Parameters {
+                max_tokens: Some(7),
+                ..Parameters::default()
+            },
+            request_bytes: 1,
+            status: 200,
+            error: None,
+            error_message: None,
+            usage: Some(Usage {
+                input: 10,
+                output: 3,
+                cache_read: Some(100),
+                cache_write: Some(0),
+            }),
+            latency_ms: Some(250),
+            stop_reason: Some("end_turn".to_owned()),
+            response_id: None,
+            response_model: None,
+            text: "text".to_owned(),
+            tool_call: None,
+            frames: 4,
+            complete: true,
+            received_unix_ns: 1_000_000_000,
+            first_content_unix_ns: Some(1_100_000_000),
+            ended_unix_ns: 1_200_000_000,
+        }
+    }
+
+    /// The span that is right, written out by hand.
+    fn span() -> Span {
+        let attributes = json!({
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "aws.bedrock",
+            "gen_ai.request.model": "amazon.nova-lite-v1:0",
+            "gen_ai.request.stream": true,
+            "gen_ai.request.max_tokens": 7,
+            "gen_ai.response.finish_reasons": ["stop"],
+            "gen_ai.response.time_to_first_chunk": 0.1,
+            "gen_ai.usage.input_tokens": 110,
+            "gen_ai.usage.output_tokens": 3,
+            "gen_ai.usage.total_tokens": 113,
+            "gen_ai.usage.cache_read.input_tokens": 100,
+            "gen_ai.usage.cache_creation.input_tokens": 0,
+            "aws.request_id": "request",
+            "cloud.region": "eu-west-1",
+            "server.address": "localhost",
+            "server.port": 4443,
+            "http.response.status_code": 200,
+            "http.request.resend_count": 1,
+            "rpc.system": "aws-api",
+            "rpc.service": "Bedrock Runtime",
+            "rpc.method": "ConverseStream",
+            "thread.id": 1234,
+            "geophone.response.stop_reasons": ["end_turn"],
+            "geophone.server.duration": 0.25,
+            "geophone.sdk.invocation_id": "invocation",
+        });
+        Span {
+            resource: Attributes::new(),
+            scope: "geophone".to_owned(),
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+            span_id: "0123456789abcdef".to_owned(),
+            parent_span_id: "00f067aa0ba902b7".to_owned(),
+            name: "chat amazon.nova-lite-v1:0".to_owned(),
+            kind: CLIENT,
+            start: 1_000_000_000,
+            end: 1_200_000_000,
+            attributes: serde_json::from_value(attributes).expect("an object"),
+            events: Vec::new(),
+            status: 0,
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_right_span_is_found_right() {
+        assert_eq!(findings(&span(), &served()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_attribute_is_missed_when_it_is_wrong_or_gone() {
+        for key in span().attributes.keys() {
+            let mut gone = span();
+            gone.attributes.remove(key);
+            assert_eq!(findings(&gone, &served()).len(), 1, "{key} is gone");
+            let mut wrong = span();
+            wrong.attributes.insert(key.clone(), json!("wrong"));
+            assert_eq!(findings(&wrong, &served()).len(), 1, "{key} is wrong");
+        }
+    }
+
+    #[test]
+    fn what_nothing_explains_is_told() {
+        let mut span = span();
+        span.attributes
+            .insert("gen_ai.response.id".to_owned(), json!("made up"));
+        assert_eq!(findings(&span, &served()).len(), 1);
+    }
+
+    #[test]
+    fn name_status_parent_and_times_are_looked_at() {
+        type Spoil = fn(&mut Span);
+        let spoilt: [Spoil; 6] = [
+            |span| span.name.push('x'),
+            |span| span.kind = 1,
+            |span| span.status = ERROR,
+            |span| span.parent_span_id.clear(),
+            |span| span.start = 0,
+            |span| span.end += 10 * SLACK_NS,
+        ];
+        let slow = Served {
+            received_unix_ns: 100_000_000_000,
+            ended_unix_ns: 100_200_000_000,
+            ..served()
+        };
+        for (index, spoil) in spoilt.into_iter().enumerate() {
+            let mut span = span();
+            (span.start, span.end) = (slow.received_unix_ns, slow.ended_unix_ns);
+            spoil(&mut span);
+            assert_eq!(findings(&span, &slow).len(), 1, "spoilt {index}");
+        }
+    }
 }

@@ -160,6 +160,7 @@ fn whole(reply: &Reply, body: &Value, fields: &[(&'static str, String)], stop: &
         Fact::Content(reply.text()),
         Fact::Stop(stop.to_owned()),
         Fact::Usage(reply.usage),
+        Fact::Latency(LATENCY_MS),
     ];
     facts.extend(tool_fact(reply));
     Rendered {

@@ -32,6 +32,7 @@ pub(super) enum Fact {
     Identity { id: String, model: String },
     Stop(String),
     Usage(Usage),
+    Latency(u64),
     Error { kind: String, message: String },
 }
 
@@ -144,6 +145,7 @@ impl Record {
                 }
                 Fact::Stop(reason) => served.stop_reason = Some(reason),
                 Fact::Usage(usage) => served.usage = Some(usage),
+                Fact::Latency(milliseconds) => served.latency_ms = Some(milliseconds),
                 Fact::Error { kind, message } => {
                     served.error = Some(kind);
                     served.error_message = Some(message);

@@ -18,6 +18,8 @@ pub struct Served {
     pub model: String,
     /// `Host` of the request.
     pub host: String,
+    /// Region in the scope of the signature, if the request is signed.
+    pub region: Option<String>,
     /// `attempt=N` of `amz-sdk-request`; 1 without the header.
     pub attempt: u32,
     /// `amz-sdk-invocation-id`, the same on every attempt of one call.
@@ -38,6 +40,8 @@ pub struct Served {
     pub error_message: Option<String>,
     /// Tokens as written to the wire, as far as the answer got.
     pub usage: Option<Usage>,
+    /// Milliseconds that the service said it took.
+    pub latency_ms: Option<u64>,
     /// Why the model stopped, in the spelling of the wire; none when the answer did not get so far.
     pub stop_reason: Option<String>,
     /// Identifier inside the body (`msg_bdrk_…`), where the family has one.

@@ -210,6 +210,7 @@ async fn answer(
         host: text(&head.headers, "host")
             .or_else(|| head.uri.authority().map(ToString::to_string))
             .unwrap_or_default(),
+        region: region(&head.headers),
         attempt: attempt(&head.headers),
         invocation_id: text(&head.headers, "amz-sdk-invocation-id"),
         traceparent: text(&head.headers, "traceparent"),
@@ -220,6 +221,7 @@ async fn answer(
         error: None,
         error_message: None,
         usage: None,
+        latency_ms: None,
         stop_reason: None,
         response_id: None,
         response_model: None,
@@ -365,6 +367,13 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     text(headers, "accept-encoding").is_some_and(|codings| codings.contains("gzip"))
+}
+
+/// Region in `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
+fn region(headers: &HeaderMap) -> Option<String> {
+    let value = text(headers, "authorization")?;
+    let (_, scope) = value.split_once("Credential=")?;
+    scope.split('/').nth(2).map(str::to_owned)
 }
 
 /// `attempt=N` of `amz-sdk-request`.

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{Reply, Stream, input_pieces, invocation_metrics, tool_fact};
+use super::{LATENCY_MS, Reply, Stream, input_pieces, invocation_metrics, tool_fact};
 use crate::fake::body::Fact;
 use crate::fake::scenario::Stop;
 use crate::fake::served::Usage;
@@ -108,6 +108,6 @@ pub(super) fn stream(reply: &Reply, stream: &mut Stream<'_>) {
             "type": "message_stop",
             "amazon-bedrock-invocationMetrics": invocation_metrics(&reply.usage),
         }),
-        Vec::new(),
+        vec![Fact::Latency(LATENCY_MS)],
     );
 }

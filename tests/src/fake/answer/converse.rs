@@ -90,6 +90,6 @@ pub(super) fn stream(reply: &Reply, stream: &mut Stream<'_>) {
     stream.event(
         "metadata",
         json!({"metrics": {"latencyMs": LATENCY_MS}, "usage": usage(&reply.usage)}),
-        vec![Fact::Usage(reply.usage)],
+        vec![Fact::Usage(reply.usage), Fact::Latency(LATENCY_MS)],
     );
 }

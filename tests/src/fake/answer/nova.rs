@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::anthropic::chunk;
-use super::{Reply, Stream, converse, input_pieces, invocation_metrics, tool_fact};
+use super::{LATENCY_MS, Reply, Stream, converse, input_pieces, invocation_metrics, tool_fact};
 use crate::fake::body::Fact;
 use crate::fake::served::Usage;
 
@@ -62,6 +62,6 @@ pub(super) fn stream(reply: &Reply, stream: &mut Stream<'_>) {
             "metadata": {"usage": usage(&reply.usage), "metrics": {}, "trace": {}},
             "amazon-bedrock-invocationMetrics": invocation_metrics(&reply.usage),
         }),
-        vec![Fact::Usage(reply.usage)],
+        vec![Fact::Usage(reply.usage), Fact::Latency(LATENCY_MS)],
     );
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::anthropic::chunk;
-use super::{Reply, Stream, invocation_metrics};
+use super::{LATENCY_MS, Reply, Stream, invocation_metrics};
 use crate::fake::body::Fact;
 use crate::fake::scenario::Stop;
 
@@ -53,6 +53,7 @@ pub(super) fn stream(reply: &Reply, stream: &mut Stream<'_>) {
             Fact::Content(last.clone()),
             Fact::Stop(stop(reply.stop).to_owned()),
             Fact::Usage(reply.usage),
+            Fact::Latency(LATENCY_MS),
         ],
     );
 }
