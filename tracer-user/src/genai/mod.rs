@@ -1,3 +1,13 @@
 //! OpenTelemetry `gen_ai` telemetry made of Bedrock calls.
+//!
+//! [`Spans`] turns a call into a span of its process. Names are spelled in [`semconv`] only; `docs/signals.md` explains each.
 
+mod content;
+mod ids;
+pub mod semconv;
 pub mod span;
+mod span_builder;
+mod spans;
+
+pub use span_builder::span_of;
+pub use spans::Spans;

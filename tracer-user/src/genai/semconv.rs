@@ -1,0 +1,247 @@
+//! Every name that a span may carry: the GenAI conventions of OpenTelemetry v1.41, what AWS instrumentations already use, and
+//! geophone's own under `geophone.`.
+//!
+//! Nothing else spells a name, and `docs/signals.md` tells of each; a test compares the two.
+
+/// A constant for each name, and a list of them all.
+macro_rules! names {
+    ($list:ident $list_doc:literal $($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
+        $($(#[$doc])* pub const $name: &str = $text;)+
+
+        #[doc = $list_doc]
+        pub const $list: &[&str] = &[$($name),+];
+    };
+}
+
+names! { ATTRIBUTES "Every attribute, on spans and their events."
+
+    /// What kind of work.
+    OPERATION_NAME = "gen_ai.operation.name";
+    /// Always [`PROVIDER`].
+    PROVIDER_NAME = "gen_ai.provider.name";
+    /// Model as asked for.
+    REQUEST_MODEL = "gen_ai.request.model";
+    /// Most tokens to answer with.
+    REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens";
+    /// Sampling temperature.
+    REQUEST_TEMPERATURE = "gen_ai.request.temperature";
+    /// Nucleus sampling.
+    REQUEST_TOP_P = "gen_ai.request.top_p";
+    /// Sampling from the best k.
+    REQUEST_TOP_K = "gen_ai.request.top_k";
+    /// Texts that end the answer.
+    REQUEST_STOP_SEQUENCES = "gen_ai.request.stop_sequences";
+    /// Seed of the sampler.
+    REQUEST_SEED = "gen_ai.request.seed";
+    /// How many answers, unless one.
+    REQUEST_CHOICE_COUNT = "gen_ai.request.choice.count";
+    /// Penalty on frequent tokens.
+    REQUEST_FREQUENCY_PENALTY = "gen_ai.request.frequency_penalty";
+    /// Penalty on tokens already there.
+    REQUEST_PRESENCE_PENALTY = "gen_ai.request.presence_penalty";
+    /// Effort of reasoning.
+    REQUEST_REASONING_LEVEL = "gen_ai.request.reasoning.level";
+    /// `true` for a streamed answer.
+    REQUEST_STREAM = "gen_ai.request.stream";
+    /// Form of answer asked for.
+    OUTPUT_TYPE = "gen_ai.output.type";
+    /// Id of a managed prompt.
+    PROMPT_NAME = "gen_ai.prompt.name";
+    /// Version of a managed prompt.
+    PROMPT_VERSION = "gen_ai.prompt.version";
+    /// Id of the answer.
+    RESPONSE_ID = "gen_ai.response.id";
+    /// Model that answered.
+    RESPONSE_MODEL = "gen_ai.response.model";
+    /// Why each choice ended.
+    RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons";
+    /// Seconds from the request's first byte to the answer's first piece.
+    RESPONSE_TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk";
+    /// Input tokens, cached ones among them.
+    USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens";
+    /// Output tokens.
+    USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens";
+    /// Input tokens read from a cache.
+    USAGE_CACHE_READ = "gen_ai.usage.cache_read.input_tokens";
+    /// Input tokens written to a cache.
+    USAGE_CACHE_CREATION = "gen_ai.usage.cache_creation.input_tokens";
+    /// Output tokens spent on reasoning.
+    USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens";
+    /// Input and output tokens.
+    USAGE_TOTAL = "gen_ai.usage.total_tokens";
+    /// Conversation.
+    CONVERSATION_ID = "gen_ai.conversation.id";
+    /// Agent.
+    AGENT_ID = "gen_ai.agent.id";
+    /// Knowledge base searched.
+    DATA_SOURCE_ID = "gen_ai.data_source.id";
+    /// Conversation sent.
+    INPUT_MESSAGES = "gen_ai.input.messages";
+    /// Answer.
+    OUTPUT_MESSAGES = "gen_ai.output.messages";
+    /// System instructions.
+    SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions";
+    /// Tools offered.
+    TOOL_DEFINITIONS = "gen_ai.tool.definitions";
+    /// Guardrail asked for.
+    GUARDRAIL_ID = "aws.bedrock.guardrail.id";
+    /// Knowledge base.
+    KNOWLEDGE_BASE_ID = "aws.bedrock.knowledge_base.id";
+    /// AWS request id.
+    AWS_REQUEST_ID = "aws.request_id";
+    /// The same as the conversation, by the name other tools look for.
+    SESSION_ID = "session.id";
+    /// AWS region.
+    CLOUD_REGION = "cloud.region";
+    /// Kind of failure.
+    ERROR_TYPE = "error.type";
+    /// Server.
+    SERVER_ADDRESS = "server.address";
+    /// Its port.
+    SERVER_PORT = "server.port";
+    /// HTTP status.
+    HTTP_STATUS = "http.response.status_code";
+    /// How many attempts came before.
+    HTTP_RESEND_COUNT = "http.request.resend_count";
+    /// Always [`RPC_AWS`].
+    RPC_SYSTEM = "rpc.system";
+    /// AWS service.
+    RPC_SERVICE = "rpc.service";
+    /// AWS operation.
+    RPC_METHOD = "rpc.method";
+    /// Thread that wrote the request.
+    THREAD_ID = "thread.id";
+    /// Type of an exception.
+    EXCEPTION_TYPE = "exception.type";
+    /// Its message.
+    EXCEPTION_MESSAGE = "exception.message";
+    /// Why some of the call is missing here.
+    INCOMPLETE = "geophone.incomplete";
+    /// Stop reasons in the provider's words.
+    STOP_REASONS = "geophone.response.stop_reasons";
+    /// Names of the tools that the model asks for.
+    TOOL_CALL_NAMES = "geophone.response.tool_call.names";
+    /// Their ids.
+    TOOL_CALL_IDS = "geophone.response.tool_call.ids";
+    /// Version of the guardrail asked for.
+    GUARDRAIL_VERSION = "geophone.guardrail.version";
+    /// Whether it stepped in.
+    GUARDRAIL_INTERVENED = "geophone.guardrail.intervened";
+    /// Seconds that Bedrock says it took.
+    SERVER_DURATION = "geophone.server.duration";
+    /// The same for all attempts of one call.
+    INVOCATION_ID = "geophone.sdk.invocation_id";
+    /// Some of the content was cut.
+    CONTENT_CUT = "geophone.content.cut";
+}
+
+names! { EVENTS "Every event of a span."
+
+    /// An event-stream told of a failure.
+    EXCEPTION_EVENT = "exception";
+}
+
+/// Value of [`PROVIDER_NAME`].
+pub const PROVIDER: &str = "aws.bedrock";
+
+/// Value of [`RPC_SYSTEM`].
+pub const RPC_AWS: &str = "aws-api";
+
+/// Values of [`OPERATION_NAME`].
+pub mod operation {
+    /// A conversation.
+    pub const CHAT: &str = "chat";
+    /// A text is carried on.
+    pub const TEXT_COMPLETION: &str = "text_completion";
+    /// An image.
+    pub const GENERATE_CONTENT: &str = "generate_content";
+    /// Vectors.
+    pub const EMBEDDINGS: &str = "embeddings";
+    /// An agent is asked.
+    pub const INVOKE_AGENT: &str = "invoke_agent";
+    /// A knowledge base is searched.
+    pub const RETRIEVAL: &str = "retrieval";
+    /// Documents are put in order; the convention has no word for it.
+    pub const RERANK: &str = "rerank";
+}
+
+/// Values of [`RESPONSE_FINISH_REASONS`].
+pub mod finish {
+    /// The answer is whole.
+    pub const STOP: &str = "stop";
+    /// A limit ended it.
+    pub const LENGTH: &str = "length";
+    /// The model asks for tools.
+    pub const TOOL_CALL: &str = "tool_call";
+    /// A filter ended it.
+    pub const CONTENT_FILTER: &str = "content_filter";
+    /// None came where one was due.
+    pub const ERROR: &str = "error";
+}
+
+/// Values of [`OUTPUT_TYPE`].
+pub mod output {
+    /// Plain text.
+    pub const TEXT: &str = "text";
+    /// JSON.
+    pub const JSON: &str = "json";
+    /// An image.
+    pub const IMAGE: &str = "image";
+}
+
+/// Values of [`ERROR_TYPE`] that no server gives.
+pub mod error {
+    /// The connection ended before a response came.
+    pub const CONNECTION_CLOSED: &str = "connection_closed";
+    /// The response ended without the event that ends an answer.
+    pub const STREAM_TRUNCATED: &str = "stream_truncated";
+}
+
+/// Values of [`INCOMPLETE`].
+pub mod incomplete {
+    /// Bytes of the request were not seen.
+    pub const REQUEST_HOLE: &str = "request_hole";
+    /// Bytes of the response were not seen.
+    pub const RESPONSE_HOLE: &str = "response_hole";
+    /// A content coding could not be undone.
+    pub const UNDECODABLE: &str = "undecodable";
+    /// Frames of the event-stream were broken.
+    pub const FRAMES_BROKEN: &str = "frames_broken";
+    /// The request body was not what its operation asks for.
+    pub const REQUEST_UNREADABLE: &str = "request_unreadable";
+    /// The response body was not what its operation gives.
+    pub const RESPONSE_UNREADABLE: &str = "response_unreadable";
+    /// A body was larger than what is looked into.
+    pub const BEYOND_CAP: &str = "beyond_cap";
+    /// The stream ended without the event that ends an answer.
+    pub const NO_STOP_EVENT: &str = "no_stop_event";
+    /// The connection was closed early.
+    pub const CLOSED: &str = "closed";
+    /// The bytes stopped being HTTP.
+    pub const DESYNCHRONISED: &str = "desynchronised";
+    /// It was given up after a long silence.
+    pub const TIMED_OUT: &str = "timed_out";
+    /// Tracing stopped first.
+    pub const TRACING_STOPPED: &str = "tracing_stopped";
+    /// It had to make room.
+    pub const EVICTED: &str = "evicted";
+    /// The connection left HTTP.
+    pub const UPGRADED: &str = "upgraded";
+    /// Every value.
+    pub const ALL: [&str; 14] = [
+        REQUEST_HOLE,
+        RESPONSE_HOLE,
+        UNDECODABLE,
+        FRAMES_BROKEN,
+        REQUEST_UNREADABLE,
+        RESPONSE_UNREADABLE,
+        BEYOND_CAP,
+        NO_STOP_EVENT,
+        CLOSED,
+        DESYNCHRONISED,
+        TIMED_OUT,
+        TRACING_STOPPED,
+        EVICTED,
+        UPGRADED,
+    ];
+}

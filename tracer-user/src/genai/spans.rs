@@ -1,0 +1,102 @@
+//! Who made the calls: host and processes as they were told, so that each call becomes a span of its process.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::bedrock::Call;
+use crate::event::{Host, ProbeEvent, Process, ProcessKey};
+
+use super::span::Span;
+use super::span_builder::span_of;
+
+/// Most processes remembered. The one told of first is forgotten first; its spans then know the pid only.
+pub const MAX_PROCESSES: usize = 65_536;
+
+/// Turns calls into spans.
+#[derive(Debug)]
+pub struct Spans {
+    host: Host,
+    processes: BTreeMap<ProcessKey, Arc<Process>>,
+    /// In the order they were first told of.
+    order: VecDeque<ProcessKey>,
+}
+
+impl Default for Spans {
+    /// Knows no process yet, and reads times as if the machine had booted with the Unix epoch.
+    fn default() -> Self {
+        Self {
+            host: Host {
+                boot_id: String::new(),
+                name: String::new(),
+                wall_offset_ns: 0,
+            },
+            processes: BTreeMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl Spans {
+    /// Learns from an event, before anything is made of it.
+    pub fn learn(&mut self, event: &ProbeEvent<'_>) {
+        match event {
+            ProbeEvent::Host(host) => self.host.clone_from(host),
+            ProbeEvent::Process(process) => {
+                if self.processes.insert(process.key, Arc::clone(process)).is_none() {
+                    self.order.push_back(process.key);
+                    self.make_room();
+                }
+            }
+            ProbeEvent::ProcessExit { .. }
+            | ProbeEvent::Open { .. }
+            | ProbeEvent::ServerName { .. }
+            | ProbeEvent::Data(_)
+            | ProbeEvent::Close { .. }
+            | ProbeEvent::Lost(_)
+            | ProbeEvent::Tick(_) => {}
+        }
+    }
+
+    /// Forgets what the event ended, after all has been made of it.
+    pub fn forget(&mut self, event: &ProbeEvent<'_>) {
+        if let ProbeEvent::ProcessExit { process, .. } = event {
+            self.processes.remove(process);
+        }
+    }
+
+    /// The span of a call.
+    pub fn span(&self, call: &Call) -> Span {
+        let key = call.connection.process;
+        let process = self
+            .processes
+            .get(&key)
+            .cloned()
+            .unwrap_or_else(|| Arc::new(unknown(key)));
+        span_of(call, &self.host, process)
+    }
+
+    fn make_room(&mut self) {
+        while self.processes.len() > MAX_PROCESSES {
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
+            self.processes.remove(&oldest);
+        }
+        if self.order.len() > 2 * MAX_PROCESSES {
+            let processes = &self.processes;
+            self.order.retain(|key| processes.contains_key(key));
+        }
+    }
+}
+
+/// A process of which nothing but its key was told.
+fn unknown(key: ProcessKey) -> Process {
+    Process {
+        key,
+        parent_pid: 0,
+        executable: String::new(),
+        command_line: Vec::new(),
+        environment: Vec::new(),
+        cgroup: String::new(),
+    }
+}
