@@ -152,7 +152,7 @@ impl Finder {
         if let Followed::Processes(pids) = &mut self.scope {
             pids.insert(pid);
         }
-        self.processes.executed(pid);
+        self.processes.read(pid);
         let mut found = Vec::new();
         for file in &mapped {
             self.look_at_mapping(file, &mut found);
@@ -205,7 +205,10 @@ impl Finder {
         match event {
             TaskEvent::Mapped(mapped) if self.scope.includes(mapped.pid) => {
                 self.processes.mapped(mapped.pid, &mapped.path);
-                self.look_at_mapping(&mapped, found);
+                let looked = self.look_at_mapping(&mapped, found);
+                if looked.is_some_and(|identity| self.attachments.contains_key(&identity)) {
+                    self.processes.read(mapped.pid);
+                }
             }
             TaskEvent::Exec { pid } if self.scope.includes(pid) => self.processes.executed(pid),
             TaskEvent::Fork { pid, parent } if self.scope.includes(parent) => {

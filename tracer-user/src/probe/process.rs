@@ -40,33 +40,30 @@ struct Facts {
 }
 
 impl Processes {
-    /// A process runs a new program: reads who it is while it lives.
+    /// A process runs a new program: what was known of it is over. Its first mapping will name it.
     pub fn executed(&mut self, pid: u32) {
-        let facts = Facts::read(pid);
-        if facts.start_ticks.is_some() {
-            self.remember(pid, facts);
-        } else if let Some(known) = self.known.get_mut(&pid) {
-            // Gone already. What was known of the pid speaks of the program before.
-            known.executable.clear();
-            known.command_line.clear();
-        }
+        let parent_pid = self.known.get(&pid).map_or(0, |facts| facts.parent_pid);
+        let facts = Facts {
+            parent_pid,
+            ..Facts::default()
+        };
+        self.remember(pid, facts);
     }
 
     /// A process was made: until it runs another program it is as its parent.
     pub fn forked(&mut self, pid: u32, parent: u32) {
         let start_ticks = Stat::read(pid).map(|stat| stat.start_ticks);
-        let facts = match self.known.get(&parent) {
-            Some(of_parent) => Facts {
-                start_ticks,
-                parent_pid: parent,
-                ..of_parent.clone()
-            },
-            None => Facts::read(pid),
+        let of_parent = self.known.get(&parent).cloned().unwrap_or_default();
+        let facts = Facts {
+            start_ticks,
+            parent_pid: parent,
+            ..of_parent
         };
         self.remember(pid, facts);
     }
 
-    /// A file was mapped as code: for a process that went away before it could be read, the first is its executable.
+    /// A process mapped a file as code. The first one of a new program is its executable, which is all that is known of
+    /// a process that goes away at once.
     pub fn mapped(&mut self, pid: u32, path: &Path) {
         if let Some(known) = self.known.get_mut(&pid)
             && known.executable.is_empty()
@@ -75,12 +72,20 @@ impl Processes {
         }
     }
 
+    /// A process has TLS, so it may have spans to name: reads who it is while it lives.
+    pub fn read(&mut self, pid: u32) {
+        let facts = Facts::read(pid);
+        if !facts.command_line.is_empty() {
+            self.remember(pid, facts);
+        }
+    }
+
     /// Who the process is, from memory or else from `/proc`.
     pub fn describe(&mut self, key: ProcessKey) -> Arc<Process> {
         let is_remembered = self
             .known
             .get(&key.pid)
-            .is_some_and(|facts| facts.belong_to(key) && !facts.executable.is_empty());
+            .is_some_and(|facts| facts.belong_to(key) && !facts.command_line.is_empty());
         if is_remembered {
             self.remembered(key)
         } else {
@@ -91,7 +96,7 @@ impl Processes {
     /// Who the process is after `execve`: from `/proc` if it still lives.
     pub fn refresh(&mut self, key: ProcessKey) -> Arc<Process> {
         let facts = Facts::read(key.pid);
-        if facts.start_ticks.is_some() && facts.belong_to(key) && !facts.executable.is_empty() {
+        if facts.start_ticks.is_some() && facts.belong_to(key) && !facts.command_line.is_empty() {
             self.remember(key.pid, facts);
         }
         self.remembered(key)

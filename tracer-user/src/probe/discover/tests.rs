@@ -1,3 +1,5 @@
+//! Finding libraries in processes that really run.
+
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

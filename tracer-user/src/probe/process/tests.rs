@@ -1,3 +1,5 @@
+//! Describing processes that run, that are gone, and that others are taken for.
+
 use std::process::{Command, Stdio};
 
 use super::*;
@@ -43,7 +45,7 @@ fn a_running_process_is_described_with_what_names_its_service() {
 fn a_process_with_the_pid_of_another_is_not_taken_for_it() {
     let mut processes = Processes::default();
     let own = key_of(std::process::id());
-    processes.executed(own.pid);
+    processes.read(own.pid);
     let other = ProcessKey {
         start_ns: own.start_ns + 1_000_000_000,
         ..own
@@ -56,7 +58,7 @@ fn a_process_with_the_pid_of_another_is_not_taken_for_it() {
 fn a_child_that_was_gone_too_soon_is_as_its_parent() {
     let mut processes = Processes::default();
     let own = std::process::id();
-    processes.executed(own);
+    processes.read(own);
     let mut child = Command::new("true").stdin(Stdio::null()).spawn().unwrap();
     let pid = child.id();
     child.wait().unwrap();

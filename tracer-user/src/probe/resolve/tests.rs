@@ -1,3 +1,5 @@
+//! Resolving the system's own files, bundled libraries, compiled imitations and damaged files.
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -185,6 +187,8 @@ fn bundled_openssl_of_1_1_1_and_3_5_is_proven_too() {
     for (release, version, write_count) in [("2.9.5", "1.1.1", 3), ("2.9.13", "3.5", 4)] {
         let target = folder.path().join(release);
         let installed = Command::new("python3")
+            .env("PIP_ROOT_USER_ACTION", "ignore")
+            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
             .args([
                 "-m",
                 "pip",

@@ -1,3 +1,5 @@
+//! Taking records apart, and following processes that really run.
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
