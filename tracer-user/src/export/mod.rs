@@ -59,6 +59,14 @@ pub struct Outlets {
     otlp: Option<otlp::Otlp>,
 }
 
+/// A number of spans in words.
+fn spans(number: u64) -> String {
+    match number {
+        1 => "1 span was".to_owned(),
+        number => format!("{number} spans were"),
+    }
+}
+
 /// What became of the spans.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {

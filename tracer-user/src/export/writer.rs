@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::console::Console;
 use super::queue::{Batching, Limits, Queue, count};
-use super::{Colour, Finished, Format, OpenError, Output, Report, WhenFull, otlp_json};
+use super::{Colour, Finished, Format, OpenError, Output, Report, WhenFull, otlp_json, spans};
 use crate::counters::Counter;
 
 /// What waits for a slow terminal, pipe or disk.
@@ -142,15 +142,18 @@ impl Writer {
             // The reader took what it wanted and left (`| head`): that is how pipes end.
             Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Ok(Err(error)) => report.problems.push(format!(
-                "{lost} spans were not written to {name}: {error}; write to another place with --output"
+                "{} not written to {name}: {error}; write to another place with --output",
+                spans(lost)
             )),
             Err(_) => report.problems.push(format!(
-                "{lost} spans were not written in time: {name} took no more; is a terminal paused, or a reader stuck?"
+                "{} not written in time: {name} took no more; is a terminal paused, or a reader stuck?",
+                spans(lost)
             )),
         }
         if dropped > 0 {
             report.problems.push(format!(
-                "{dropped} spans were dropped since {name} did not take them as fast as they came; write to a file with --output"
+                "{} dropped since {name} did not take them as fast as they came; write to a file with --output",
+                spans(dropped)
             ));
         }
     }

@@ -21,7 +21,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use super::USER_AGENT;
-use super::outcome::{Outcome, chain, excerpt};
+use super::outcome::{Outcome, chain, excerpt, with_certificate_remedy};
 use super::settings::OtlpSettings;
 use super::tls::{self, TlsError};
 
@@ -111,6 +111,18 @@ impl GrpcTransport {
 
     /// Which codes are worth another try: <https://opentelemetry.io/docs/specs/otlp/#failures>.
     fn judge(&self, heard: &Heard, error: &str) -> Outcome {
+        // The crate says what a connection failed of, and only then is there anything behind the code.
+        if let Some((_, failure)) = error.split_once(&format!("gRPC code: {}: ", heard.code)) {
+            let what = if heard.code == "Unavailable" {
+                "it cannot be reached"
+            } else {
+                "the connection broke"
+            };
+            return Outcome::Later {
+                reason: with_certificate_remedy(format!("{what}: {}", self.shown(cause(failure)))),
+                after: None,
+            };
+        }
         let words = if heard.message.is_empty() {
             error
         } else {
@@ -119,14 +131,6 @@ impl GrpcTransport {
         let words = self.shown(words);
         let reason = format!("it answered {} ({words})", heard.code);
         match heard.code.as_str() {
-            "Unavailable"
-                if heard.message == "tcp connect error" || heard.message.starts_with("transport") =>
-            {
-                Outcome::Later {
-                    reason: format!("it cannot be reached: {}", self.shown(cause(error))),
-                    after: None,
-                }
-            }
             "Cancelled" | "DeadlineExceeded" | "Aborted" | "Unavailable" | "DataLoss" => {
                 Outcome::Later { reason, after: None }
             }
@@ -153,9 +157,12 @@ impl GrpcTransport {
     }
 }
 
-/// The last link of the chain of errors that the crate writes with colons between them.
+/// The last link of the chain of errors that the crate writes with colons between them; a certificate's has two.
 fn cause(error: &str) -> &str {
-    error.rsplit(": ").next().unwrap_or(error)
+    error
+        .find("invalid peer certificate")
+        .and_then(|at| error.get(at..))
+        .unwrap_or_else(|| error.rsplit(": ").next().unwrap_or(error))
 }
 
 /// What the crate's log said of one request.

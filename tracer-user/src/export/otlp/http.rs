@@ -21,7 +21,7 @@ use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
 
 use super::USER_AGENT;
-use super::outcome::{Outcome, chain, excerpt};
+use super::outcome::{Outcome, chain, excerpt, with_certificate_remedy};
 use super::settings::OtlpSettings;
 use super::tls::{self, TlsError};
 
@@ -46,7 +46,8 @@ impl HttpTransport {
             .timeout(settings.timeout)
             .build()
             .map_err(|error| TlsError::Client(chain(&error)))?;
-        let own = [("user-agent".to_owned(), USER_AGENT.to_owned())];
+        // Spelled as the crate spells its own, which this replaces.
+        let own = [("User-Agent".to_owned(), USER_AGENT.to_owned())];
         let given = settings.headers.0.iter();
         let given =
             given.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
@@ -157,12 +158,8 @@ impl HttpTransport {
             format!(
                 "{reason}; port 4317 is where collectors speak gRPC: is OTEL_EXPORTER_OTLP_PROTOCOL=grpc missing?"
             )
-        } else if reason.contains("UnknownIssuer") {
-            format!(
-                "{reason}; if the backend has a certificate authority of its own, name its PEM file in OTEL_EXPORTER_OTLP_CERTIFICATE"
-            )
         } else {
-            reason
+            with_certificate_remedy(reason)
         }
     }
 

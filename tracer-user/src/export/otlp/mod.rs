@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 
-use super::{Finished, OpenError, Report, WhenFull};
+use super::{Finished, OpenError, Report, WhenFull, spans};
 use crate::counters::Counter;
 use grpc::GrpcTransport;
 use http::HttpTransport;
@@ -140,17 +140,19 @@ impl Otlp {
             .unwrap_or_else(|| "there was no time left".to_owned());
         if unsent > 0 {
             report.problems.push(format!(
-                "{unsent} spans were not sent to {backend} before the end: {trouble}"
+                "{} not sent to {backend} before the end: {trouble}",
+                spans(unsent)
             ));
         }
         if refused > 0 {
             report
                 .problems
-                .push(format!("{refused} spans were refused by {backend}: {trouble}"));
+                .push(format!("{} refused by {backend}: {trouble}", spans(refused)));
         }
         if dropped > 0 {
             report.problems.push(format!(
-                "{dropped} spans were dropped since {backend} did not take them as fast as they came: {trouble}"
+                "{} dropped since {backend} did not take them as fast as they came: {trouble}",
+                spans(dropped)
             ));
         }
     }

@@ -51,6 +51,18 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
+/// Adds what can be done when a backend's certificate is not trusted.
+pub(super) fn with_certificate_remedy(reason: String) -> String {
+    if reason.contains("UnknownIssuer") {
+        format!(
+            "{reason}; if the backend has a certificate authority of its own, name its PEM file in \
+             OTEL_EXPORTER_OTLP_CERTIFICATE"
+        )
+    } else {
+        reason
+    }
+}
+
 /// A backend's own words, short and on one line.
 pub(super) fn excerpt(words: &str) -> String {
     let line = words.split_whitespace().collect::<Vec<_>>().join(" ");

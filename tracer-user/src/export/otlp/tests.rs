@@ -1,1 +1,0 @@
-//! Backends as they are met: fine, slow, dead, refusing.
