@@ -5,6 +5,7 @@ use crate::bedrock::{Calls, Output};
 use crate::conn::Connections;
 use crate::counters::{Counter, Counters};
 use crate::event::{ConnectionKey, LossReason, ProbeEvent, Verdict};
+use crate::genai::Spans;
 use crate::genai::span::Span;
 use crate::wire::Conversation;
 
@@ -29,6 +30,7 @@ pub struct Settings {
 pub struct Pipeline {
     connections: Connections<Conversation>,
     calls: Calls,
+    spans: Spans,
     counters: Counters,
 }
 
@@ -39,6 +41,7 @@ impl Pipeline {
         Self {
             connections: Connections::default(),
             calls: Calls::new(content),
+            spans: Spans::default(),
             counters: Counters::default(),
         }
     }
@@ -46,11 +49,13 @@ impl Pipeline {
     /// Takes one more event, credentials blanked; whatever it completes goes to `sink` before this returns.
     pub fn push(&mut self, event: &ProbeEvent<'_>, sink: &mut impl Sink) {
         self.count(event);
+        self.spans.learn(event);
         if let ProbeEvent::ServerName { connection, name, .. } = event {
             self.calls.server_name(*connection, name);
         }
         self.connections.push(event, &mut self.calls, &mut self.counters);
         self.tell(sink);
+        self.spans.forget(event);
     }
 
     /// What was seen and dropped so far.
@@ -92,7 +97,10 @@ impl Pipeline {
             match output {
                 Output::Verdict(connection, verdict) => sink.verdict(connection, verdict),
                 Output::Count(counter, count) => self.counters.add(counter, count),
-                Output::Call(_) => {}
+                Output::Call(call) => {
+                    self.counters.add(Counter::Spans, 1);
+                    sink.span(self.spans.span(&call));
+                }
             }
         }
     }
