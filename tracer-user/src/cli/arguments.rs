@@ -54,6 +54,10 @@ pub(super) enum Command {
     ///
     /// Needs no privileges. What a damaged file lost is named at the end.
     Replay(Replay),
+    /// Say what can be traced on this host, what cannot, and how to change that.
+    ///
+    /// Ends with exit code 1 when nothing can be traced.
+    Doctor,
     /// Wait to be released by the parent, then become the command.
     #[command(name = super::gate::NAME, hide = true)]
     Gate(Gate),
@@ -122,7 +126,9 @@ pub(super) struct Gate {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Spans")]
 pub(super) struct SpanOptions {
-    /// How spans are written: `pretty` on a terminal, else `otlp-json`, unless told here.
+    /// How spans are written: `pretty` on a terminal, else `otlp-json`.
+    ///
+    /// When they are sent to a backend they are not written into a pipe or file as well, unless told here or by --output.
     #[arg(long, value_enum)]
     pub(super) format: Option<SpanFormat>,
     /// File that spans are written to; `-` for standard output.

@@ -6,18 +6,36 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     what: String,
+    /// Why, and what can be done; empty when `what` says that itself.
+    reason: Option<Reason>,
+    exit_code: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reason {
     why: String,
     remedy: String,
-    exit_code: u8,
 }
 
 impl Failure {
     /// `what` says which wish could not be fulfilled.
     pub(super) fn new(what: impl Into<String>, why: impl fmt::Display, remedy: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
+        let reason = Reason {
             why: why.to_string(),
             remedy: remedy.into(),
+        };
+        Self {
+            what: what.into(),
+            reason: Some(reason),
+            exit_code: FAILED,
+        }
+    }
+
+    /// An error of a stage that says what, why and the remedy in one sentence.
+    pub(super) fn told_by(error: impl fmt::Display) -> Self {
+        Self {
+            what: error.to_string(),
+            reason: None,
             exit_code: FAILED,
         }
     }
@@ -35,15 +53,11 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            what,
-            why,
-            remedy,
-            exit_code: _,
-        } = self;
-        writeln!(f, "error: {what}")?;
-        writeln!(f, "  why: {why}")?;
-        write!(f, "  try: {remedy}")
+        write!(f, "error: {}", self.what)?;
+        match &self.reason {
+            Some(Reason { why, remedy }) => write!(f, "\n  why: {why}\n  try: {remedy}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -57,7 +57,6 @@ enum Watched {
     Command(Gated),
 }
 
-#[derive(Debug)]
 struct Session {
     tracer: Tracer,
     scrubber: Scrubber,

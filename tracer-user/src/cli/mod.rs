@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 failed, 2 bad usage; with `exec` and `record -- CMD` the exit code is that of the command.
 
 mod arguments;
+mod doctor;
 mod failure;
 mod gate;
 mod live;
@@ -54,6 +55,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
             live::trace(target, Some(&record.recording), &record.spans)
         }
         Command::Replay(replay) => replay::replay(&replay.file, &replay.spans),
+        Command::Doctor => doctor::examine(),
         Command::Gate(gate) => Err(gate::wait_then_become(gate.parent, &gate.command)),
     }
 }

@@ -39,13 +39,7 @@ impl Stages {
         when_full: WhenFull,
     ) -> Result<Self, Failure> {
         let settings = outlet_settings(options, standard, when_full)?;
-        let outlets = Outlets::open(settings).map_err(|error| {
-            Failure::new(
-                "cannot write spans",
-                error,
-                "see `geophone help` for --output, --format and --otlp",
-            )
-        })?;
+        let outlets = Outlets::open(settings).map_err(Failure::told_by)?;
         let pipeline = Pipeline::new(Settings {
             content: options.content,
         });
@@ -142,10 +136,7 @@ fn outlet_settings(
     };
     let variable = |name: &str| std::env::var(name).ok();
     let otlp = if options.otlp || OtlpSettings::is_requested(variable) {
-        Some(OtlpSettings::from_environment(variable).map_err(|error| {
-            let remedy = "change it as said, or unset it to do without a backend";
-            Failure::new("cannot send spans to an OpenTelemetry backend", error, remedy)
-        })?)
+        Some(OtlpSettings::from_environment(variable).map_err(Failure::told_by)?)
     } else {
         None
     };

@@ -1,0 +1,212 @@
+//! `geophone doctor`: what can be traced here, what cannot, and how to change that.
+
+use std::fmt::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::failure::Failure;
+use crate::probe::checks::{self, Check, Status};
+use crate::probe::coverage::{self, Coverage, Verdict};
+
+/// Looks at the host and at every process, and prints what it finds.
+pub(super) fn examine() -> Result<ExitCode, Failure> {
+    let report = Report {
+        checks: checks::checks(),
+        processes: coverage::survey(),
+        hidden: hidden_processes(),
+    };
+    match write!(io::stdout().lock(), "{report}") {
+        // Who stops reading (`| head`) has read what matters to them.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let remedy = "write to another place";
+            Err(Failure::new("cannot write what the doctor found", error, remedy))
+        }
+        _ if report.can_trace() => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// Everything that was found.
+struct Report {
+    checks: Vec<Check>,
+    processes: Vec<Coverage>,
+    /// Processes that we may not look into.
+    hidden: usize,
+}
+
+impl Report {
+    fn can_trace(&self) -> bool {
+        self.checks.iter().all(|check| check.status != Status::Missing)
+    }
+
+    fn with(&self, verdict: Verdict) -> impl Iterator<Item = &Coverage> {
+        self.processes
+            .iter()
+            .filter(move |process| process.verdict() == verdict)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Host")?;
+        for check in &self.checks {
+            write_check(f, check)?;
+        }
+
+        writeln!(f, "\nProcesses with TLS that can be traced")?;
+        let mut traceable = 0;
+        for process in self.with(Verdict::Traced).chain(self.with(Verdict::Traceable)) {
+            write_process(f, process)?;
+            traceable += 1;
+        }
+        if traceable == 0 {
+            writeln!(
+                f,
+                "  none at present; those that start later are found by `run`, and by `exec` in time"
+            )?;
+        }
+
+        let mut untraceable = self.with(Verdict::NotTraceable).peekable();
+        if untraceable.peek().is_some() {
+            writeln!(f, "\nProcesses with TLS that cannot be traced")?;
+        }
+        for process in untraceable {
+            write_process(f, process)?;
+        }
+
+        let without = self.with(Verdict::NoTls).count();
+        writeln!(f, "\nOther processes without TLS that geophone knows: {without}")?;
+        if self.hidden > 0 {
+            writeln!(f, "Processes that only root may look into: {}", self.hidden)?;
+        }
+        if self.can_trace() {
+            writeln!(f, "This host can be traced.")
+        } else {
+            writeln!(
+                f,
+                "This host cannot be traced now: see what is marked `missing` above."
+            )
+        }
+    }
+}
+
+fn write_check(f: &mut fmt::Formatter<'_>, check: &Check) -> fmt::Result {
+    let Check {
+        subject,
+        status,
+        finding,
+        remedy,
+    } = check;
+    let status = match status {
+        Status::Fine => "fine",
+        Status::Limited => "limited",
+        Status::Missing => "missing",
+    };
+    writeln!(f, "  {status:<8} {subject}: {finding}")?;
+    match remedy {
+        Some(remedy) => writeln!(f, "           try: {remedy}"),
+        None => Ok(()),
+    }
+}
+
+fn write_process(f: &mut fmt::Formatter<'_>, process: &Coverage) -> fmt::Result {
+    writeln!(f, "  {:>7}  {}", process.pid, name(process))?;
+    for library in &process.libraries {
+        writeln!(f, "           {library}")?;
+    }
+    Ok(())
+}
+
+/// The executable and, where the next word is no option, that as well: an interpreter's script. More of a command line may
+/// be a secret, and what the doctor says is often passed on.
+fn name(process: &Coverage) -> String {
+    let mut name = if process.executable.is_empty() {
+        process.command_line.first().cloned().unwrap_or_default()
+    } else {
+        process.executable.clone()
+    };
+    if let Some(word) = process.command_line.get(1).filter(|word| is_script(word)) {
+        write!(name, " {word}").ok();
+    }
+    name.chars().filter(|letter| !letter.is_control()).collect()
+}
+
+fn is_script(word: &str) -> bool {
+    !word.starts_with('-') && Path::new(word).extension().is_some()
+}
+
+/// Processes whose mappings we may not read.
+fn hidden_processes() -> usize {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.parse::<u32>().is_ok())
+        })
+        .filter(|entry| {
+            File::open(entry.path().join("maps"))
+                .and_then(io::read_to_string)
+                .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_told_only_as_far_as_it_says_which_program_it_is() {
+        let process = |words: &[&str]| Coverage {
+            pid: 1,
+            executable: "/usr/bin/python3".to_owned(),
+            command_line: words.iter().map(|&word| word.to_owned()).collect(),
+            libraries: Vec::new(),
+        };
+        assert_eq!(
+            name(&process(&["python3", "app.py", "--key=s3cret"])),
+            "/usr/bin/python3 app.py"
+        );
+        assert_eq!(
+            name(&process(&["python3", "-c", "print('s3cret')"])),
+            "/usr/bin/python3"
+        );
+        assert_eq!(name(&process(&["python3", "s3cret"])), "/usr/bin/python3");
+    }
+
+    #[test]
+    fn a_host_that_lacks_something_is_told_what_and_how_to_get_it() {
+        let check = Check {
+            subject: "kernel",
+            status: Status::Missing,
+            finding: "4.19 is older than 5.15".to_owned(),
+            remedy: Some("run a kernel of 5.15 or later"),
+        };
+        let report = Report {
+            checks: vec![check],
+            processes: Vec::new(),
+            hidden: 2,
+        };
+        assert!(!report.can_trace());
+        assert_eq!(
+            report.to_string(),
+            "Host\n\
+             \x20 missing  kernel: 4.19 is older than 5.15\n\
+             \x20          try: run a kernel of 5.15 or later\n\
+             \n\
+             Processes with TLS that can be traced\n\
+             \x20 none at present; those that start later are found by `run`, and by `exec` in time\n\
+             \n\
+             Other processes without TLS that geophone knows: 0\n\
+             Processes that only root may look into: 2\n\
+             This host cannot be traced now: see what is marked `missing` above.\n"
+        );
+    }
+}
