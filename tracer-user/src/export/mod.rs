@@ -141,6 +141,10 @@ impl Outlets {
     pub fn shutdown(self, patience: Duration) -> Report {
         let deadline = Instant::now() + patience;
         let mut report = Report::default();
+        // Both end at the same time, and neither uses up the time of the other.
+        if let Some(otlp) = &self.otlp {
+            otlp.close();
+        }
         if let Some(writer) = self.writer {
             writer.shutdown(deadline, &mut report);
         }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
+use tokio::runtime::Runtime;
 
 use super::{Finished, OpenError, Report, WhenFull, spans};
 use crate::counters::Counter;
@@ -57,6 +58,16 @@ enum Transport {
 }
 
 impl Transport {
+    fn new(settings: OtlpSettings, runtime: &Runtime) -> Result<Self, OpenError> {
+        Ok(match settings.protocol {
+            OtlpProtocol::HttpProtobuf => Self::Http(HttpTransport::new(settings)?),
+            OtlpProtocol::Grpc => {
+                let _inside = runtime.enter();
+                Self::Grpc(GrpcTransport::new(settings)?)
+            }
+        })
+    }
+
     async fn send(&self, resource: &Resource, spans: Vec<SpanData>) -> Outcome {
         match self {
             Self::Http(transport) => transport.send(resource, spans).await,
@@ -73,11 +84,12 @@ impl Otlp {
             .enable_all()
             .build()
             .map_err(OpenError::Thread)?;
-        let transport = match settings.protocol {
-            OtlpProtocol::HttpProtobuf => Transport::Http(HttpTransport::new(settings)?),
-            OtlpProtocol::Grpc => {
-                let _inside = runtime.enter();
-                Transport::Grpc(GrpcTransport::new(settings)?)
+        let transport = match Transport::new(settings, &runtime) {
+            Ok(transport) => transport,
+            Err(error) => {
+                // Dropping it would block, which a caller inside another runtime may not.
+                runtime.shutdown_background();
+                return Err(error);
             }
         };
         let shared = Arc::new(Shared::new(when_full));
@@ -114,6 +126,11 @@ impl Otlp {
     /// Spans that the backend refused.
     pub(super) fn refused(&self) -> u64 {
         self.shared.refused()
+    }
+
+    /// No more spans come: what there is should be sent now.
+    pub(super) fn close(&self) {
+        self.shared.close();
     }
 
     /// Sends what is left, until the deadline.
