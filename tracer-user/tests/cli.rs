@@ -1,0 +1,335 @@
+//! The `geophone` binary as a user meets it: usage, errors, exit codes and replay. Nothing here needs root.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use tracer_user::capture::Recording;
+use tracer_user::event::{ConnectionKey, Data, Direction, Host, Monotonic, ProbeEvent, Process, ProcessKey};
+
+#[test]
+fn help_says_what_can_be_done() {
+    let commands = [
+        &["--help"][..],
+        &["attach", "--help"],
+        &["exec", "--help"],
+        &["record", "--help"],
+        &["replay", "-h"],
+        &["doctor", "-h"],
+    ];
+    let help: Vec<String> = commands
+        .iter()
+        .map(|arguments| {
+            let output = run(geophone().args(*arguments));
+            assert_eq!(output.status.code(), Some(0));
+            format!("$ geophone {}\n{}", arguments.join(" "), text(&output.stdout))
+        })
+        .collect();
+    insta::assert_snapshot!(help.join("\n"));
+}
+
+#[test]
+fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
+    let cases: [(&[&str], &str); 9] = [
+        (&[], "Usage: geophone"),
+        (&["attach"], "--pid <PID>"),
+        (&["attach", "--pid", "0"], "0 is not in 1..=4194304"),
+        (&["attach", "--pid", "self"], "invalid digit"),
+        (&["exec"], "<CMD>..."),
+        (&["record", "-o", "x.pcapng"], "<--pid <PID>|CMD>"),
+        (
+            &["record", "-o", "x.pcapng", "--pid", "1", "--", "true"],
+            "cannot be used with",
+        ),
+        (
+            &["replay", "--format", "xml", "x.pcapng"],
+            "possible values: pretty, otlp-json",
+        ),
+        (
+            &["replay", "--log", "tracer_user=loud", "x.pcapng"],
+            "level or `module=level` pairs",
+        ),
+    ];
+    for (arguments, message) in cases {
+        let output = run(geophone().args(arguments));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            text(&output.stderr).contains(message),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn an_error_says_what_why_and_what_to_try() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let missing = folder.path().join("missing.pcapng");
+    let output = run(geophone().arg("replay").arg(&missing));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        format!(
+            "error: cannot replay {}\n  why: reading failed: No such file or directory (os error 2)\n  \
+             try: check that the file exists and that you may read it\n",
+            missing.display()
+        )
+    );
+
+    let pcap = folder.path().join("old.pcap");
+    fs::write(&pcap, b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00").expect("a file");
+    let output = run(geophone().arg("replay").arg(&pcap));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("old pcap format"),
+        "{}",
+        text(&output.stderr)
+    );
+
+    let output = run(geophone()
+        .args(["replay", "--output", "/no/such/folder/x"])
+        .arg(recording(folder.path())));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: cannot write spans to /no/such/folder/x"));
+}
+
+#[test]
+fn a_process_that_is_not_there_or_a_thread_is_named() {
+    // A child that was waited for is gone, and its pid is not given again at once.
+    let mut child = Command::new("true").spawn().expect("true runs");
+    child.wait().expect("true ends");
+    let output = run(geophone().args(["attach", "--pid", &child.id().to_string()]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("there is no process with this id"),
+        "{}",
+        text(&output.stderr)
+    );
+
+    let thread = fs::read_dir("/proc/self/task")
+        .expect("/proc is mounted")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .find(|thread| *thread != std::process::id().to_string())
+        .expect("the test harness runs tests on threads");
+    let output = run(geophone().args(["attach", "--pid", &thread]));
+    let message = format!("{thread} is a thread of process {}", std::process::id());
+    assert!(
+        text(&output.stderr).contains(&message),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_command_that_cannot_be_run_has_the_exit_codes_of_a_shell() {
+    for (command, code, message) in [
+        ("no-such-command", 127, "there is no such command"),
+        ("/no/such/command", 127, "there is no such command"),
+        ("/etc/passwd", 126, "permission denied"),
+        ("/etc", 126, "permission denied"),
+    ] {
+        let output = run(geophone().args(["exec", "--", command]));
+        assert_eq!(output.status.code(), Some(code), "{command}");
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.contains(&format!("cannot run {command}")) && stderr.contains(message),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_replay_counts_what_it_saw() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = run(geophone().arg("replay").arg(recording(folder.path())));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).starts_with("geophone: 1 span from 1 connection, 1 of them to Bedrock"),
+        "{}",
+        text(&output.stderr)
+    );
+    let stdout = text(&output.stdout);
+    assert_eq!(stdout.lines().count(), 1, "one line for one span: {stdout}");
+    let line: serde_json::Value = serde_json::from_str(&stdout).expect("OTLP JSON");
+    assert_eq!(
+        line["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["name"],
+        "chat m"
+    );
+}
+
+#[test]
+fn a_replay_is_the_same_every_time_and_from_a_pipe() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = recording(folder.path());
+    let once = run(geophone().arg("replay").arg(&file));
+    let again = run(geophone().arg("replay").arg(&file));
+    let piped = run(geophone()
+        .args(["replay", "-"])
+        .stdin(fs::File::open(&file).expect("the recording")));
+    assert!(!once.stdout.is_empty());
+    assert_eq!(text(&once.stdout), text(&again.stdout));
+    assert_eq!(text(&once.stdout), text(&piped.stdout));
+}
+
+#[test]
+fn a_cut_recording_is_replayed_and_the_loss_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = recording(folder.path());
+    let whole = fs::read(&file).expect("the recording");
+    fs::write(&file, &whole[..whole.len() - 10]).expect("the cut recording");
+    let output = run(geophone().arg("replay").arg(&file));
+    assert_eq!(output.status.code(), Some(0));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("left out of") && stderr.contains("cut off at the end of the file"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("capture_blocks_skipped=1"), "{stderr}");
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut child = geophone()
+        .arg("replay")
+        .arg(recording(folder.path()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("geophone runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("geophone ends");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_backend_that_cannot_be_meant_is_refused_by_its_variable() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = run(geophone()
+        .arg("replay")
+        .arg(recording(folder.path()))
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: OTEL_EXPORTER_OTLP_PROTOCOL is `http/json`"));
+}
+
+#[test]
+fn the_doctor_ends_as_it_says() {
+    let output = run(geophone().arg("doctor"));
+    let stdout = text(&output.stdout);
+    assert!(stdout.starts_with("Host\n"), "{stdout}");
+    let (verdict, code) = if stdout.contains("  missing  ") {
+        ("This host cannot be traced now", 1)
+    } else {
+        ("This host can be traced.", 0)
+    };
+    assert!(stdout.contains(verdict), "{stdout}");
+    assert_eq!(output.status.code(), Some(code), "{stdout}");
+}
+
+/// The binary, out of reach of what the environment of the tests may say.
+fn geophone() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_geophone"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OTEL_") || name == "GEOPHONE_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.env("COLUMNS", "100").stdin(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().expect("geophone runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A Converse call and its answer.
+fn recording(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("run.pcapng");
+    let mut recording = Recording::create(&path).expect("a recording");
+    for event in a_call() {
+        recording.event(&event).expect("room on the disk");
+    }
+    recording.flush().expect("room on the disk");
+    path
+}
+
+fn a_call() -> Vec<ProbeEvent<'static>> {
+    let process = ProcessKey {
+        pid: 812,
+        start_ns: 5_530_000_000,
+    };
+    let connection = ConnectionKey {
+        process,
+        address: 0x55d0,
+        generation: 1,
+    };
+    let request_body = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;
+    let mut request = Vec::new();
+    write!(
+        request,
+        "POST /model/m/converse HTTP/1.1\r\nHost: bedrock-runtime.us-east-1.amazonaws.com\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{request_body}",
+        request_body.len()
+    )
+    .expect("memory takes all");
+    let response_body = concat!(
+        r#"{"output":{"message":{"role":"assistant","content":[{"text":"ho"}]}},"stopReason":"end_turn","#,
+        r#""usage":{"inputTokens":3,"outputTokens":1,"totalTokens":4},"metrics":{"latencyMs":7}}"#
+    );
+    let mut response = Vec::new();
+    write!(
+        response,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{response_body}",
+        response_body.len()
+    )
+    .expect("memory takes all");
+    let data = |direction, time, bytes: Vec<u8>| {
+        ProbeEvent::Data(Data {
+            connection,
+            direction,
+            thread: 812,
+            time: Monotonic(time),
+            stream_offset: 0,
+            call_length: bytes.len() as u64,
+            call_offset: 0,
+            joined_late: false,
+            bytes: bytes.into(),
+        })
+    };
+    vec![
+        ProbeEvent::Host(Host {
+            boot_id: "3f0d6f5e-8c1c-4f5b-9d44-0f3f8a3c1b2a".to_owned(),
+            name: "worker-7".to_owned(),
+            wall_offset_ns: 1_700_000_000_000_000_000,
+        }),
+        ProbeEvent::Process(Arc::new(Process {
+            key: process,
+            parent_pid: 1,
+            executable: "/usr/bin/python3.13".to_owned(),
+            command_line: vec!["python3".to_owned(), "app.py".to_owned()],
+            environment: Vec::new(),
+            cgroup: String::new(),
+        })),
+        ProbeEvent::Open {
+            connection,
+            time: Monotonic(1_000),
+        },
+        data(Direction::Write, 2_000, request),
+        data(Direction::Read, 9_000, response),
+        ProbeEvent::Tick(Monotonic(10_000)),
+        ProbeEvent::Close {
+            connection,
+            time: Monotonic(11_000),
+        },
+    ]
+}
