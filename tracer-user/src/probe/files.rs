@@ -139,16 +139,13 @@ impl Files {
     /// Looks into a file of this mount namespace.
     pub(super) fn look_at_path(&mut self, path: &Path) -> io::Result<Looked> {
         let path = path.canonicalize()?;
-        let file = open(&path)?;
+        let file = open(&path, None)?;
         let folder = path.parent().unwrap_or(Path::new("/"));
         self.look(file, &path, folder)
     }
 
     fn look(&mut self, file: File, path: &Path, folder: &Path) -> io::Result<Looked> {
         let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
         let identity = FileIdentity::new(&file, &metadata);
         if self.outcomes.len() >= MAX_FILES {
             *self = Self::default();
@@ -192,15 +189,14 @@ fn open_mapped(mapped: &MappedFile) -> io::Result<File> {
         path,
         ..
     } = mapped;
-    let is_same = |file: &File| file.metadata().is_ok_and(|metadata| metadata.ino() == *inode);
-    let by_mapping = open(Path::new(&format!("/proc/{pid}/map_files/{start:x}-{end:x}")));
-    let by_path = |_| open(&under(Path::new(&format!("/proc/{pid}/root")), path)).or_else(|_| open(path));
-    let file = by_mapping.or_else(by_path)?;
-    if is_same(&file) {
-        Ok(file)
-    } else {
-        Err(io::Error::other("another file has its name by now"))
-    }
+    let ways = [
+        PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")),
+        under(Path::new(&format!("/proc/{pid}/root")), path),
+        path.clone(),
+    ];
+    ways.iter()
+        .find_map(|way| open(way, Some(*inode)).ok())
+        .ok_or_else(|| io::Error::other("the process is gone, or another file has its name by now"))
 }
 
 /// An absolute path below another root.
@@ -213,11 +209,48 @@ fn open_sibling(folder: &Path, name: &str) -> Option<File> {
     if name.contains('/') {
         return None;
     }
-    open(&folder.join(name)).ok()
+    open(&folder.join(name), None).ok()
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    // Whatever the path turns out to be, opening it must neither wait nor act on it.
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
+/// Opens a regular file to read. Paths come from foreign processes: what they lead to is looked at before it is opened,
+/// since opening a device can wait for it or set it going.
+fn open(path: &Path, inode: Option<u64>) -> io::Result<File> {
+    let place = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open(path)?;
+    let metadata = place.metadata()?;
+    if !metadata.is_file() || inode.is_some_and(|inode| inode != metadata.ino()) {
+        return Err(io::Error::other("not the file that was looked for"));
+    }
+    File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_or_a_pipe_under_the_name_of_a_library_is_not_opened() {
+        assert!(open(Path::new("/dev/null"), None).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("libssl.so.3");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        // Opening a pipe that nobody writes to would wait for ever.
+        assert!(open(&pipe, None).is_err());
+    }
+
+    #[test]
+    fn another_file_under_the_name_of_a_mapped_one_is_not_taken_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libssl.so.3");
+        std::fs::write(&path, "one").unwrap();
+        let first = std::fs::metadata(&path).unwrap().ino();
+        assert!(open(&path, Some(first)).is_ok());
+        let other = folder.path().join("other");
+        std::fs::write(&other, "two").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(open(&path, Some(first)).is_err());
+    }
 }

@@ -1,5 +1,6 @@
 //! `/proc/PID/maps`: which files a process runs code from.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -19,17 +20,12 @@ pub fn code_files(pid: u32) -> io::Result<Vec<MappedFile>> {
 }
 
 fn parse(pid: u32, text: &[u8]) -> Vec<MappedFile> {
-    let mut files: Vec<MappedFile> = Vec::new();
-    for line in text.split(|byte| *byte == b'\n').take(MAX_MAPPINGS) {
-        if let Some(file) = parse_line(pid, line)
-            && !files
-                .iter()
-                .any(|known| known.inode == file.inode && known.device == file.device)
-        {
-            files.push(file);
-        }
-    }
-    files
+    let mut seen = HashSet::new();
+    text.split(|byte| *byte == b'\n')
+        .take(MAX_MAPPINGS)
+        .filter_map(|line| parse_line(pid, line))
+        .filter(|file| seen.insert((file.device, file.inode)))
+        .collect()
 }
 
 /// One line, such as `7f0a4c000000-7f0a4c05e000 r-xp 0001f000 fe:00 1234   /usr/lib/libssl.so.3`; see proc(5).

@@ -9,7 +9,7 @@ use memchr::memmem;
 use object::LittleEndian;
 use object::elf::{
     EM_386, EM_AARCH64, EM_ARM, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, NT_GNU_BUILD_ID, PF_X, PT_LOAD,
-    ProgramHeader64, SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, SectionHeader64, Sym64,
+    ProgramHeader64, SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, SectionHeader64, Sym64,
 };
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::read::{ReadCache, ReadRef};
@@ -104,13 +104,19 @@ impl<'data> Image<'data> {
         })
     }
 
-    /// Looks up functions by name, in the order of `names`: the exported ones first, else the local symbol table.
+    /// Looks up functions by name, in the order of `names`. What is not exported may stand in the local symbol table; a
+    /// program may export some of a library's functions and keep the others.
     pub(super) fn functions<const N: usize>(&self, names: [&str; N]) -> [Option<Function>; N] {
-        let exported = self.functions_in(SHT_DYNSYM, names);
-        if exported.iter().any(Option::is_some) {
-            return exported;
+        let mut found = [None; N];
+        for table in [SHT_DYNSYM, SHT_SYMTAB] {
+            if found.iter().any(Option::is_none) {
+                let here = self.functions_in(table, names);
+                for (slot, function) in found.iter_mut().zip(here) {
+                    *slot = slot.or(function);
+                }
+            }
         }
-        self.functions_in(SHT_SYMTAB, names)
+        found
     }
 
     fn functions_in<const N: usize>(&self, kind: u32, names: [&str; N]) -> [Option<Function>; N] {
@@ -151,7 +157,7 @@ impl<'data> Image<'data> {
             let address = symbol.st_value(LittleEndian);
             let defines_code = address != 0
                 && symbol.st_shndx(LittleEndian) != object::elf::SHN_UNDEF
-                && matches!(symbol.st_type(), STT_FUNC | STT_GNU_IFUNC | STT_NOTYPE);
+                && symbol.st_type() == STT_FUNC;
             if !defines_code {
                 continue;
             }
