@@ -6,6 +6,8 @@
 pub mod encoding;
 pub mod eventstream;
 mod http1;
+#[cfg(test)]
+mod oracle_tests;
 mod sniff;
 #[cfg(test)]
 mod tests;
@@ -140,9 +142,8 @@ impl Conversation {
         first.bytes.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         let met = match (sniff::start(&first.bytes), direction) {
             (Start::Undecided, _) => return,
-            (Start::Request, Direction::Write) => Met::AtRequest,
             (Start::Response, Direction::Read) if late => Met::AtResponse,
-            (Start::Response, Direction::Read) => Met::AtRequest,
+            (Start::Request, Direction::Write) | (Start::Response, Direction::Read) => Met::AtRequest,
             (Start::Http2Client, Direction::Write) | (Start::Http2Server, Direction::Read) => {
                 context.counters.add(Counter::ConnectionsHttp2, 1);
                 self.give_up(context);

@@ -1,7 +1,10 @@
 //! What a connection speaks, told from the first bytes of a call.
 
-/// Most bytes that are needed to tell.
-pub(super) const SNIFFED_MAX: usize = 24;
+/// Most bytes that are needed to tell: the preface of HTTP/2 and what may stand before it.
+pub(super) const SNIFFED_MAX: usize = HTTP2_PREFACE.len() + EMPTY_LINES_MAX;
+
+/// Most bytes of empty lines before a message (RFC 9112 §2.2).
+const EMPTY_LINES_MAX: usize = 4;
 
 /// What some bytes at the start of a call begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,12 @@ pub(super) enum Start {
 
 /// Tells what `bytes`, the first of a call, begin.
 pub(super) fn start(bytes: &[u8]) -> Start {
+    let empty = bytes
+        .iter()
+        .take(EMPTY_LINES_MAX)
+        .take_while(|byte| b"\r\n".contains(byte))
+        .count();
+    let bytes = bytes.get(empty..).unwrap_or_default();
     let of = |whole: &[u8], found| {
         if bytes.starts_with(whole) {
             Some(found)
@@ -95,6 +104,8 @@ mod tests {
             (b"*3\r\n$3\r\nSET\r\n", Start::Other),
             (b"220 mail ESMTP\r\n", Start::Other),
             (b"\0\0\0\x08\x04\xd2\x16\x2f", Start::Other),
+            (b"\r\n\r\nGET /a HTTP/1.1\r\n", Start::Request),
+            (b"\r\n", Start::Undecided),
             (b"GE", Start::Undecided),
             (b"HTTP/1", Start::Undecided),
             (b"HTTP/3.0 2", Start::Other),

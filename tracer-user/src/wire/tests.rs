@@ -182,7 +182,7 @@ impl Scene {
         }
     }
 
-    fn call(&mut self, direction: Direction, bytes: &[u8]) -> &mut Self {
+    pub(super) fn call(&mut self, direction: Direction, bytes: &[u8]) -> &mut Self {
         let time = self.now();
         let joined_late = self.late;
         let offset = self.offset(direction);

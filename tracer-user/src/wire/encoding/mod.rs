@@ -180,7 +180,7 @@ enum StageKind {
     Gzip(Gzip),
     Deflate(Deflate),
     Brotli(Box<Brotli>),
-    Zstd(Zstd),
+    Zstd(Box<Zstd>),
 }
 
 impl Stage {
@@ -190,7 +190,7 @@ impl Stage {
                 Coding::Gzip => StageKind::Gzip(Gzip::new()),
                 Coding::Deflate => StageKind::Deflate(Deflate::new()),
                 Coding::Brotli => StageKind::Brotli(Box::new(Brotli::new())),
-                Coding::Zstd => StageKind::Zstd(Zstd::new()),
+                Coding::Zstd => StageKind::Zstd(Box::new(Zstd::new())),
                 Coding::Unknown => return None,
             },
             taken: 0,

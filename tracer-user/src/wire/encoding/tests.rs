@@ -19,7 +19,7 @@ struct Given {
     holes: Vec<(usize, HoleReason)>,
 }
 
-fn give(given: &mut Given, part: BodyPart<'_>) {
+fn give(given: &mut Given, part: &BodyPart<'_>) {
     match part {
         BodyPart::Bytes(bytes) => given.bytes.extend_from_slice(bytes),
         BodyPart::Hole(hole) => given.holes.push((given.bytes.len(), hole.reason)),
@@ -32,10 +32,10 @@ fn decoded(codings: &[&str], pieces: &[&[u8]]) -> (Given, Counters) {
     let mut decoder = Decoder::new(codings.iter().copied());
     for piece in pieces {
         decoder.push(BodyPart::Bytes(piece), &mut counters, &mut |part| {
-            give(&mut given, part);
+            give(&mut given, &part);
         });
     }
-    decoder.finish(&mut counters, &mut |part| give(&mut given, part));
+    decoder.finish(&mut counters, &mut |part| give(&mut given, &part));
     (given, counters)
 }
 
@@ -177,7 +177,7 @@ fn a_hole_in_a_coded_body_ends_what_can_be_decoded() {
         reason: HoleReason::Lost,
     });
     for part in [BodyPart::Bytes(first), lost, BodyPart::Bytes(second)] {
-        decoder.push(part, &mut counters, &mut |part| give(&mut given, part));
+        decoder.push(part, &mut counters, &mut |part| give(&mut given, &part));
     }
     let at = given.bytes.len();
     assert_eq!(given.bytes, TEXT.get(..at).expect("a prefix of the text"));

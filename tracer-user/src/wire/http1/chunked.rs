@@ -59,20 +59,20 @@ impl Chunks {
 
     pub(super) fn next<'a>(&mut self, input: &mut &'a [u8]) -> BodyStep<'a> {
         loop {
-            match &mut self.state {
-                State::Ended => return BodyStep::End,
-                State::Data { remaining: 0 } => self.state = State::DataEnd,
-                State::Data { remaining } => return take_content(input, Some(remaining)),
-                State::Search => pass_to(input, b'\r'),
-                State::Extension { .. } | State::TrailerField => {
-                    if !self.pass_line(input) {
-                        return BodyStep::Broken;
-                    }
+            if let State::Data { remaining } = &mut self.state {
+                if *remaining > 0 {
+                    return take_content(input, Some(remaining));
                 }
+                self.state = State::DataEnd;
+            }
+            match self.state {
+                State::Ended => return BodyStep::End,
+                State::Search => pass_to(input, b'\r'),
+                State::Extension { .. } | State::TrailerField => self.pass_line(input),
                 _ => {}
             }
-            if matches!(self.state, State::Data { .. } | State::Ended) {
-                continue;
+            if self.overhead > OVERHEAD_MAX {
+                return BodyStep::Broken;
             }
             let Some((byte, rest)) = input.split_first() else {
                 return BodyStep::Hungry;
@@ -142,8 +142,7 @@ impl Chunks {
             (State::Size { value, .. }, b'\r') => Some(State::SizeLineFeed { value }),
             (State::Size { value, .. }, b'\n') if !strict => Some(first_of(value)),
             (State::Size { value, .. }, b';' | b' ' | b'\t') if !strict => Some(State::Extension { value }),
-            (State::SizeLineFeed { value }, b'\n') => Some(first_of(value)),
-            (State::Extension { value }, b'\n') => Some(first_of(value)),
+            (State::SizeLineFeed { value } | State::Extension { value }, b'\n') => Some(first_of(value)),
             (State::DataEnd, b'\r') => Some(State::DataLineFeed),
             (State::DataEnd, b'\n') if !strict => Some(SIZE),
             (State::DataLineFeed, b'\n') => {
@@ -161,12 +160,11 @@ impl Chunks {
         }
     }
 
-    /// Moves to the line feed that ends an extension or a trailer field; false when there are too many of them.
-    fn pass_line(&mut self, input: &mut &[u8]) -> bool {
+    /// Moves to the line feed that ends an extension or a trailer field.
+    fn pass_line(&mut self, input: &mut &[u8]) {
         let before = input.len();
         pass_to(input, b'\n');
         self.overhead = self.overhead.saturating_add(before - input.len());
-        self.overhead <= OVERHEAD_MAX
     }
 }
 

@@ -20,30 +20,42 @@ pub(super) struct Exchange {
     pub(super) has_body: bool,
     /// Nothing more of the request is waited for.
     pub(super) requested: bool,
-    /// The final response head passed.
-    pub(super) responding: bool,
-    /// When the response was complete.
-    pub(super) responded: Option<Monotonic>,
+    pub(super) response: Response,
+}
+
+/// How far the response came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Response {
+    /// The final head did not pass yet.
+    Awaited,
+    Begun,
+    /// All of it passed by then.
+    Complete(Monotonic),
 }
 
 impl Exchange {
     /// How far it came.
     pub(super) fn phase(&self) -> Phase {
-        if self.responding {
-            Phase::Response
-        } else if self.requested {
-            Phase::Waiting
-        } else {
-            Phase::Request
+        match self.response {
+            Response::Awaited if self.requested => Phase::Waiting,
+            Response::Awaited => Phase::Request,
+            Response::Begun | Response::Complete(_) => Phase::Response,
         }
     }
 
     /// How it ended, given how it would have if the response had not been seen to its end.
     pub(super) fn completion(&self, otherwise: impl FnOnce(Phase) -> Completion) -> Completion {
-        if self.responded.is_some() {
-            Completion::Complete
-        } else {
-            otherwise(self.phase())
+        match self.response {
+            Response::Complete(_) => Completion::Complete,
+            Response::Awaited | Response::Begun => otherwise(self.phase()),
+        }
+    }
+
+    /// When the response was complete.
+    pub(super) fn responded(&self) -> Option<Monotonic> {
+        match self.response {
+            Response::Complete(time) => Some(time),
+            Response::Awaited | Response::Begun => None,
         }
     }
 }
@@ -74,8 +86,7 @@ impl Exchanges {
             expects_continue: false,
             has_body: false,
             requested: false,
-            responding: false,
-            responded: None,
+            response: Response::Awaited,
         });
         number
     }
@@ -86,7 +97,9 @@ impl Exchanges {
 
     /// The exchange that the next response answers.
     pub(super) fn waiting(&mut self) -> Option<&mut Exchange> {
-        self.queue.iter_mut().find(|exchange| !exchange.responding)
+        self.queue
+            .iter_mut()
+            .find(|exchange| exchange.response == Response::Awaited)
     }
 
     pub(super) fn get(&mut self, number: ExchangeNumber) -> Option<&mut Exchange> {

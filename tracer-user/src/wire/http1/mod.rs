@@ -10,10 +10,12 @@ mod exchange;
 mod half;
 mod head;
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
 
 use self::body::Framing;
-use self::exchange::{Exchange, Exchanges};
+use self::exchange::{Exchange, Exchanges, Response};
 use self::half::{Half, Input, Step, WholeHead};
 use self::head::Method;
 use super::encoding::Decoder;
@@ -162,12 +164,7 @@ impl Http1 {
         });
     }
 
-    fn take<'a>(
-        &mut self,
-        direction: Direction,
-        mut input: Input<'a>,
-        context: &mut Context<'_, impl HttpSink>,
-    ) {
+    fn take(&mut self, direction: Direction, mut input: Input<'_>, context: &mut Context<'_, impl HttpSink>) {
         let input = &mut input;
         match direction {
             Direction::Write => {
@@ -195,7 +192,7 @@ impl Http1 {
                 };
                 if let Some(exchange) = self.exchanges.get(body) {
                     exchange.requested = true;
-                    let answered = exchange.responded.is_some();
+                    let answered = exchange.responded().is_some();
                     context.tell(body, HttpEvent::RequestEnd { time });
                     if answered {
                         self.end_exchange(body, Completion::Complete, time, context);
@@ -244,18 +241,15 @@ impl Http1 {
         let decoder = Decoder::new(head::codings(&request.head.fields));
         let head = request.head;
         context.tell(number, HttpEvent::Request { head, time, thread });
-        match request.framing {
-            Some(framing) => {
-                self.requests.expect(framing);
-                self.request_body = Some(Body {
-                    exchange: number,
-                    decoder,
-                });
-            }
-            None => {
-                self.requests.lose(input, context.counters);
-                self.end_exchange(number, Completion::Desynchronised(Phase::Request), time, context);
-            }
+        if let Some(framing) = request.framing {
+            self.requests.expect(framing);
+            self.request_body = Some(Body {
+                exchange: number,
+                decoder,
+            });
+        } else {
+            self.requests.lose(input, context.counters);
+            self.end_exchange(number, Completion::Desynchronised(Phase::Request), time, context);
         }
     }
 
@@ -285,7 +279,7 @@ impl Http1 {
         };
         if let Some(exchange) = self.exchanges.get(body) {
             exchange.requested = true;
-            if let Some(time) = exchange.responded {
+            if let Some(time) = exchange.responded() {
                 self.end_exchange(body, Completion::Complete, time, context);
             }
         }
@@ -327,18 +321,17 @@ impl Http1 {
             self.responses.expect_head();
             return;
         }
-        let (number, method) = match self.exchanges.waiting() {
-            Some(exchange) => (exchange.number, exchange.method),
-            None => {
-                let number = self.exchanges.begin(Method::Other);
-                if let Some(exchange) = self.exchanges.get(number) {
-                    exchange.requested = true;
-                }
-                (number, Method::Other)
+        let (number, method) = if let Some(exchange) = self.exchanges.waiting() {
+            (exchange.number, exchange.method)
+        } else {
+            let number = self.exchanges.begin(Method::Other);
+            if let Some(exchange) = self.exchanges.get(number) {
+                exchange.requested = true;
             }
+            (number, Method::Other)
         };
         if let Some(exchange) = self.exchanges.get(number) {
-            exchange.responding = true;
+            exchange.response = Response::Begun;
         }
         let decoder = Decoder::new(head::codings(&response.head.fields));
         let head = response.head;
@@ -358,23 +351,16 @@ impl Http1 {
         } else {
             response.framing
         };
-        match framing {
-            Some(framing) => {
-                self.responses.expect(framing);
-                self.response_body = Some(Body {
-                    exchange: number,
-                    decoder,
-                });
-            }
-            None => {
-                self.responses.lose(input, context.counters);
-                self.end_exchange(
-                    number,
-                    Completion::Desynchronised(Phase::Response),
-                    input.time,
-                    context,
-                );
-            }
+        if let Some(framing) = framing {
+            self.responses.expect(framing);
+            self.response_body = Some(Body {
+                exchange: number,
+                decoder,
+            });
+        } else {
+            self.responses.lose(input, context.counters);
+            let completion = Completion::Desynchronised(Phase::Response);
+            self.end_exchange(number, completion, input.time, context);
         }
     }
 
@@ -406,7 +392,7 @@ impl Http1 {
         let Some(exchange) = self.exchanges.get(number) else {
             return;
         };
-        exchange.responded = Some(time);
+        exchange.response = Response::Complete(time);
         let refused = exchange.expects_continue && !exchange.has_body && !exchange.requested;
         if refused {
             // RFC 9110 §10.1.1: told its request will be refused, the client need not send the body.
@@ -475,7 +461,7 @@ impl Http1 {
         self.finish_body(Direction::Write, time, context);
         self.finish_body(Direction::Read, time, context);
         for exchange in self.exchanges.take() {
-            let time = exchange.responded.unwrap_or(time);
+            let time = exchange.responded().unwrap_or(time);
             context.end(exchange.number, completion(&exchange), time);
         }
     }
