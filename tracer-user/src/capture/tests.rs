@@ -278,6 +278,32 @@ fn tshark_dissects_the_http_inside() {
     assert_eq!(fields("_ws.malformed", &["frame.number"]), "");
 }
 
+/// What the tools of Wireshark write is still a recording.
+#[test]
+fn a_file_that_editcap_wrote_is_replayed() {
+    if Command::new("editcap").arg("--version").output().is_err() {
+        eprintln!(
+            "NOT RUN: editcap is not installed (Debian package wireshark-common), so its files were not read"
+        );
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("run.pcapng"), written(&a_short_run())).expect("a file");
+    let output = Command::new("editcap")
+        .args([path("run.pcapng"), path("edited.pcapng")])
+        .output()
+        .expect("it runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let (edited, damage) = read(&std::fs::read(path("edited.pcapng")).expect("a file"));
+    assert_eq!(edited, a_short_run());
+    assert!(damage.is_empty(), "{damage}");
+}
+
 proptest! {
     #[test]
     fn any_events_come_back_as_they_were(events in prop::collection::vec(any_event(), 0..12)) {
