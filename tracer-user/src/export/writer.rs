@@ -100,7 +100,7 @@ impl Writer {
             .spawn(move || {
                 let result = runtime.block_on(write_all(&worker, form, BufWriter::new(output)));
                 worker.open.store(false, Ordering::Release);
-                // Spans that come from now on are counted as dropped.
+                // Spans that come from now on are lost.
                 worker.queue.close();
                 // Nobody waits any more when the time for shutting down was over.
                 sender.send(result).ok();
@@ -189,4 +189,129 @@ async fn write_all(
         shared.queue.done(&batch);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::{Duration, Instant};
+
+    use super::{Form, Writer};
+    use crate::counters::Counter;
+    use crate::enrich::Resource;
+    use crate::export::tests::{PATIENCE, process, span};
+    use crate::export::{Colour, Finished, Format, Output, Report, WhenFull};
+
+    fn finished(number: u8) -> Finished {
+        let process = process(1, "worker");
+        Finished::new(Arc::new(Resource::of(&process, None)), span(&process, number))
+    }
+
+    fn end(writer: Writer, patience: Duration) -> Report {
+        let mut report = Report::default();
+        writer.shutdown(Instant::now() + patience, &mut report);
+        report
+    }
+
+    /// An output whose every write waits until it is let go, and says that it waits.
+    struct Paused {
+        waits: Sender<()>,
+        go: Receiver<()>,
+    }
+
+    impl Write for Paused {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.waits.send(()).map_err(io::Error::other)?;
+            self.go.recv().map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_paused_terminal_does_not_hold_up_tracing_and_costs_what_it_did_not_take() {
+        let (waits, is_paused) = channel();
+        let (_keep, go) = channel();
+        let output = Box::new(Paused { waits, go });
+        let writer = Writer::start(
+            Form::OtlpJson,
+            output,
+            "a terminal".to_owned(),
+            WhenFull::DropOldest,
+        );
+        let writer = writer.expect("a thread");
+        writer.span(finished(1));
+        is_paused.recv_timeout(PATIENCE).expect("it writes");
+        let started = Instant::now();
+        for number in 2..=10 {
+            writer.span(finished(number));
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            started.elapsed()
+        );
+        let report = end(writer, Duration::from_millis(50));
+        assert_eq!(
+            (report.written, report.counters.get(Counter::SpansDroppedExport)),
+            (0, 10)
+        );
+        assert!(
+            report.problems[0].contains("10 spans were not written in time: a terminal"),
+            "{report:?}"
+        );
+    }
+
+    /// The reader of a pipe that went away.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_left_is_the_end_but_no_problem() {
+        let writer = Writer::start(
+            Form::OtlpJson,
+            Box::new(Gone),
+            "a pipe".to_owned(),
+            WhenFull::Wait,
+        );
+        let writer = writer.expect("a thread");
+        writer.span(finished(1));
+        let deadline = Instant::now() + PATIENCE;
+        while writer.is_open() {
+            assert!(Instant::now() < deadline, "it notices");
+            std::thread::yield_now();
+        }
+        writer.span(finished(2));
+        let report = end(writer, PATIENCE);
+        assert_eq!((report.written, report.problems.len()), (0, 0), "{report:?}");
+        assert_eq!(report.counters.get(Counter::SpansDroppedExport), 2);
+    }
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let full = Output::File("/dev/full".into());
+        let writer = Writer::open(Format::OtlpJson, full, Colour::Never, WhenFull::Wait).expect("it opens");
+        let writer = writer.expect("something is written");
+        writer.span(finished(1));
+        let report = end(writer, PATIENCE);
+        assert_eq!(report.counters.get(Counter::SpansDroppedExport), 1);
+        assert!(
+            report.problems[0].contains("1 span was not written to /dev/full: No space left"),
+            "{report:?}"
+        );
+    }
 }

@@ -18,7 +18,7 @@ pub(super) enum Side {
     Output,
 }
 
-/// Lines for the messages in one content attribute, which is JSON as the GenAI conventions have it.
+/// Lines for the messages in one content attribute, which is JSON as the conventions for `gen_ai` have it.
 pub(super) fn lines(json: &str, side: Side, paint: Paint) -> Vec<String> {
     let Ok(Value::Array(messages)) = serde_json::from_str(json) else {
         return Vec::new();

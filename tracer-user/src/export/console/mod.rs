@@ -128,12 +128,11 @@ impl Console {
             facts.push(format!("container {short}"));
         }
         let mut line = self.paint.style(Style::Strong, &clean(&resource.service_name));
-        let mut rest = format!("  {}", facts.join(", "));
         if span.parent.is_some() || depth > 0 {
             let TraceId(id) = span.trace_id;
-            rest.push_str(&format!(", trace {}", hexadecimal(&id)));
+            facts.push(format!("trace {}", hexadecimal(&id)));
         }
-        line.push_str(&self.paint.style(Style::Dim, &rest));
+        line.push_str(&self.paint.style(Style::Dim, &format!("  {}", facts.join(", "))));
         line
     }
 
@@ -152,7 +151,7 @@ impl Console {
     fn details(&self, span: &Span) -> Vec<String> {
         let facts = Facts(span);
         let mut lines = Vec::new();
-        let measures = self.measures(&facts);
+        let measures = measures(&facts);
         if !measures.is_empty() {
             lines.push(measures.join(&self.paint.style(Style::Dim, " · ")));
         }
@@ -181,52 +180,52 @@ impl Console {
         }
         lines
     }
+}
 
-    /// Times, tokens and why it ended.
-    fn measures(&self, facts: &Facts<'_>) -> Vec<String> {
-        let mut measures = Vec::new();
-        if let Some(seconds) = facts.double(semconv::RESPONSE_TIME_TO_FIRST_CHUNK) {
-            measures.push(format!("first chunk {}", paint::seconds(seconds)));
-        }
-        if let Some(tokens) = facts.int(semconv::USAGE_INPUT_TOKENS) {
-            let cached = [
-                (semconv::USAGE_CACHE_READ, "from cache"),
-                (semconv::USAGE_CACHE_CREATION, "to cache"),
-            ];
-            let cached = cached.into_iter().filter_map(|(key, words)| {
-                let tokens = facts.int(key).filter(|tokens| *tokens > 0)?;
-                Some(format!("{} {words}", number(tokens)))
-            });
-            let cached: Vec<String> = cached.collect();
-            let cached = if cached.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", cached.join(", "))
-            };
-            measures.push(format!("{} tokens in{cached}", number(tokens)));
-        }
-        if let Some(tokens) = facts.int(semconv::USAGE_OUTPUT_TOKENS) {
-            let reasoning = facts.int(semconv::USAGE_REASONING).filter(|tokens| *tokens > 0);
-            let reasoning = reasoning
-                .map(|tokens| format!(" ({} reasoning)", number(tokens)))
-                .unwrap_or_default();
-            let unit = if measures.iter().any(|part| part.contains("tokens")) {
-                ""
-            } else {
-                " tokens"
-            };
-            measures.push(format!("{}{unit} out{reasoning}", number(tokens)));
-        }
-        // `error` says that no reason came; the lines below say why.
-        let reasons = facts.texts(semconv::RESPONSE_FINISH_REASONS).unwrap_or_default();
-        let reasons = reasons.iter().filter(|reason| *reason != semconv::finish::ERROR);
-        let tools = facts.texts(semconv::TOOL_CALL_NAMES).unwrap_or_default();
-        let ended: Vec<String> = reasons.chain(tools).map(|word| clean(word)).collect();
-        if !ended.is_empty() {
-            measures.push(ended.join(" "));
-        }
-        measures
+/// Times, tokens and why it ended.
+fn measures(facts: &Facts<'_>) -> Vec<String> {
+    let mut measures = Vec::new();
+    if let Some(seconds) = facts.double(semconv::RESPONSE_TIME_TO_FIRST_CHUNK) {
+        measures.push(format!("first chunk {}", paint::seconds(seconds)));
     }
+    if let Some(tokens) = facts.int(semconv::USAGE_INPUT_TOKENS) {
+        let cached = [
+            (semconv::USAGE_CACHE_READ, "from cache"),
+            (semconv::USAGE_CACHE_CREATION, "to cache"),
+        ];
+        let cached = cached.into_iter().filter_map(|(key, words)| {
+            let tokens = facts.int(key).filter(|tokens| *tokens > 0)?;
+            Some(format!("{} {words}", number(tokens)))
+        });
+        let cached: Vec<String> = cached.collect();
+        let cached = if cached.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", cached.join(", "))
+        };
+        measures.push(format!("{} tokens in{cached}", number(tokens)));
+    }
+    if let Some(tokens) = facts.int(semconv::USAGE_OUTPUT_TOKENS) {
+        let reasoning = facts.int(semconv::USAGE_REASONING).filter(|tokens| *tokens > 0);
+        let reasoning = reasoning
+            .map(|tokens| format!(" ({} reasoning)", number(tokens)))
+            .unwrap_or_default();
+        let unit = if measures.iter().any(|part| part.contains("tokens")) {
+            ""
+        } else {
+            " tokens"
+        };
+        measures.push(format!("{}{unit} out{reasoning}", number(tokens)));
+    }
+    // `error` says that no reason came; the lines below say why.
+    let reasons = facts.texts(semconv::RESPONSE_FINISH_REASONS).unwrap_or_default();
+    let reasons = reasons.iter().filter(|reason| *reason != semconv::finish::ERROR);
+    let tools = facts.texts(semconv::TOOL_CALL_NAMES).unwrap_or_default();
+    let ended: Vec<String> = reasons.chain(tools).map(|word| clean(word)).collect();
+    if !ended.is_empty() {
+        measures.push(ended.join(" "));
+    }
+    measures
 }
 
 /// `ThrottlingException, HTTP 429: Too many requests`.

@@ -80,3 +80,82 @@ impl Health {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::Health;
+
+    /// What is logged, a line each.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panics").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(story: impl FnOnce(&mut Health)) -> Vec<String> {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || story(&mut Health::new("http://b".to_owned())));
+        let bytes = log.0.lock().expect("nobody panics").clone();
+        String::from_utf8(bytes)
+            .expect("UTF-8")
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn an_outage_is_two_lines_however_long_it_is() {
+        let lines = logged(|health| {
+            health.up(0);
+            for _ in 0..100 {
+                health.away("it cannot be reached: Connection refused", 5);
+            }
+            health.up(12);
+            health.up(12);
+        });
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(
+            lines[0].contains("WARN") && lines[0].contains("Connection refused"),
+            "{lines:#?}"
+        );
+        assert!(
+            lines[1].contains("INFO") && lines[1].contains("7 spans were lost meanwhile"),
+            "{lines:#?}"
+        );
+    }
+
+    #[test]
+    fn a_backend_that_is_away_and_then_refuses_is_told_twice() {
+        let lines = logged(|health| {
+            health.away("it answered 503", 0);
+            health.refusing("it answered 401", 0);
+            health.refusing("it answered 401", 512);
+        });
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(
+            lines[1].contains("401") && lines[1].contains("dropped and counted"),
+            "{lines:#?}"
+        );
+    }
+
+    #[test]
+    fn a_backend_that_is_fine_is_not_worth_a_line() {
+        assert_eq!(logged(|health| health.up(0)), Vec::<String>::new());
+    }
+}

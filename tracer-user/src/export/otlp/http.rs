@@ -19,6 +19,8 @@ use prost::Message as _;
 use reqwest::StatusCode;
 use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use super::USER_AGENT;
 use super::outcome::{Outcome, chain, excerpt, with_certificate_remedy};
@@ -85,7 +87,8 @@ impl HttpTransport {
             }
         };
         exporter.set_resource(resource);
-        let result = exporter.export(spans).await;
+        // The crate would log every failure as final, which it is not.
+        let result = exporter.export(spans).with_subscriber(NoSubscriber::new()).await;
         let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (seen, result) {
             (Some(Seen::Answer { status, .. }), Ok(())) if !status.is_success() => Outcome::Refused {
@@ -133,10 +136,12 @@ impl HttpTransport {
             };
         }
         let words = self.shown(&String::from_utf8_lossy(body));
-        let mut reason = format!("it answered {status}");
-        if !words.is_empty() {
-            reason.push_str(&format!(" ({words})"));
-        }
+        let words = if words.is_empty() {
+            words
+        } else {
+            format!(" ({words})")
+        };
+        let reason = format!("it answered {status}{words}");
         match status {
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
@@ -277,8 +282,8 @@ mod tests {
 
     #[test]
     fn a_time_to_wait_is_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_683_200);
-        assert_eq!(parse_retry_after(" 120 ", now), Some(Duration::from_secs(120)));
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_683_201);
+        assert_eq!(parse_retry_after(" 130 ", now), Some(Duration::from_secs(130)));
         let date = httpdate::fmt_http_date(now + Duration::from_secs(90));
         assert_eq!(parse_retry_after(&date, now), Some(Duration::from_secs(90)));
         assert_eq!(

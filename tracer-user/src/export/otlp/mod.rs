@@ -99,7 +99,7 @@ impl Otlp {
             .name("otlp".to_owned())
             .spawn(move || {
                 runtime.block_on(worker::run(&worker, &transport, name));
-                // Spans that come from now on are counted as dropped.
+                // Spans that come from now on are lost.
                 worker.queue.close();
                 // A name that is being looked up would hold up the end.
                 runtime.shutdown_background();

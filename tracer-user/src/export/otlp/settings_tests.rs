@@ -130,7 +130,11 @@ fn the_variables_for_traces_go_first() {
     ])
     .expect("fine");
     assert_eq!(
-        settings.headers.0.get("x-from").map(|value| value.as_bytes()),
+        settings
+            .headers
+            .0
+            .get("x-from")
+            .map(reqwest::header::HeaderValue::as_bytes),
         Some(&b"traces"[..])
     );
     assert_eq!(settings.timeout, Duration::from_millis(2500));

@@ -41,7 +41,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Longest that a backend is left alone because it asked for it.
-const ASKED_PAUSE_MAX: Duration = Duration::from_secs(300);
+const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
 
 /// Pause after a failure when geophone is about to end.
 const ENDING_PAUSE: Duration = Duration::from_millis(250);

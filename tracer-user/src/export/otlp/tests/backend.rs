@@ -195,13 +195,12 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let body = match parts.headers.get(CONTENT_ENCODING) {
-        None => body.to_vec(),
-        Some(_) => {
-            let mut plain = Vec::new();
-            flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain)?;
-            plain
-        }
+    let body = if parts.headers.contains_key(CONTENT_ENCODING) {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain)?;
+        plain
+    } else {
+        body.to_vec()
     };
     let received = Received {
         path: parts.uri.to_string(),

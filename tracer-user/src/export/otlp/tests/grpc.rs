@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use tonic::codec::CompressionEncoding;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
@@ -124,8 +124,8 @@ fn grpc(endpoint: &str) -> OtlpSettings {
     ])
 }
 
-pub(super) fn fine() -> Answer {
-    Ok(ExportTraceServiceResponse::default())
+pub(super) fn taken() -> ExportTraceServiceResponse {
+    ExportTraceServiceResponse::default()
 }
 
 fn sent_to(backend: &Backend, spans: u8) -> Report {
@@ -134,7 +134,7 @@ fn sent_to(backend: &Backend, spans: u8) -> Report {
 
 #[test]
 fn spans_arrive_with_their_resource_and_the_metadata() {
-    let backend = Backend::start(|_, _| fine());
+    let backend = Backend::start(|_, _| Ok(taken()));
     let report = sent_to(&backend, 3);
     assert_eq!((report.exported, report.problems.len()), (3, 0), "{report:?}");
     let (metadata, request) = backend.received.recv_timeout(PATIENCE).expect("a request");
@@ -146,13 +146,13 @@ fn spans_arrive_with_their_resource_and_the_metadata() {
 
 #[test]
 fn requests_are_compressed_when_asked() {
-    let backend = Backend::start(|_, _| fine());
+    let backend = Backend::start(|_, _| Ok(taken()));
     let mut settings = backend.settings();
     settings.gzip = true;
     assert_eq!(send(settings, 3, PATIENCE).exported, 3);
     let (metadata, _) = backend.received.recv_timeout(PATIENCE).expect("a request");
     assert_eq!(
-        metadata.get("grpc-encoding").map(|value| value.as_bytes()),
+        metadata.get("grpc-encoding").map(MetadataValue::as_bytes),
         Some(&b"gzip"[..])
     );
 }
@@ -162,7 +162,7 @@ fn a_backend_that_is_unavailable_at_first_gets_every_span() {
     let backend = Backend::start(|number, _| match number {
         0 => Err(Status::unavailable("warming up")),
         1 => Err(Status::resource_exhausted("rate limit")),
-        _ => fine(),
+        _ => Ok(taken()),
     });
     let report = sent_to(&backend, 20);
     assert_eq!((report.exported, report.problems.len()), (20, 0), "{report:?}");
@@ -224,7 +224,7 @@ fn what_is_too_large_is_sent_in_halves() {
                 "grpc: received message larger than max (5000000 vs. 4194304)",
             ))
         } else {
-            fine()
+            Ok(taken())
         }
     });
     let report = sent_to(&backend, 20);

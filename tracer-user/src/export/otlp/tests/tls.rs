@@ -138,7 +138,7 @@ fn grpc_trusts_a_private_authority_too() {
     let authority = Authority::new();
     let (certificate, key) = authority.issue("127.0.0.1");
     let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
-    let backend = grpc::Backend::serve(Some(tls), |_, _| grpc::fine());
+    let backend = grpc::Backend::serve(Some(tls), |_, _| Ok(grpc::taken()));
     let ca = authority.path("ca.pem");
     let over_grpc = |certificate: &[(&str, &Path)]| OtlpSettings {
         protocol: crate::export::OtlpProtocol::Grpc,
