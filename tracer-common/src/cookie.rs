@@ -1,0 +1,55 @@
+//! The attach cookie: tells the one pair of programs for reads and writes which shape of function it is attached to.
+
+/// How a function tells how many bytes it moved, and which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallShape {
+    /// Whether the function sends.
+    pub write: bool,
+    /// The argument (counted from 0) that is a `size_t *` for the count; `None` where the `int` result is the count.
+    pub count_argument: Option<u8>,
+}
+
+const WRITE: u64 = 1 << 0;
+const POINTER: u64 = 1 << 1;
+const ARGUMENT_SHIFT: u32 = 8;
+
+impl CallShape {
+    /// The cookie of this shape.
+    pub const fn encode(self) -> u64 {
+        let direction = if self.write { WRITE } else { 0 };
+        match self.count_argument {
+            Some(argument) => direction | POINTER | ((argument as u64) << ARGUMENT_SHIFT),
+            None => direction,
+        }
+    }
+
+    /// The shape of a cookie; the bits that no shape uses are not looked at.
+    pub const fn decode(cookie: u64) -> Self {
+        Self {
+            write: cookie & WRITE != 0,
+            count_argument: if cookie & POINTER == 0 {
+                None
+            } else {
+                Some((cookie >> ARGUMENT_SHIFT) as u8)
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_survives_its_cookie() {
+        for write in [false, true] {
+            for count_argument in [None, Some(0), Some(3), Some(4), Some(255)] {
+                let shape = CallShape {
+                    write,
+                    count_argument,
+                };
+                assert_eq!(CallShape::decode(shape.encode()), shape);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Keys and values of the maps, and the globals that the loader sets.
+
+/// Names one generation of one connection object; key of the verdict map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+#[repr(C)]
+pub struct VerdictKey {
+    /// Address of the connection object.
+    pub address: u64,
+    /// Thread-group id.
+    pub process: u32,
+    /// Generation of the object.
+    pub generation: u32,
+}
+
+const _: () = assert!(size_of::<VerdictKey>() == 16);
+
+/// Values of the verdict map, and of the connection state that the kernel side keeps.
+pub mod verdict {
+    /// Nobody has decided: a bounded prefix is handed over.
+    pub const UNKNOWN: u32 = 0;
+    /// The kernel side's own guess: everything is handed over until user space says otherwise.
+    pub const LIKELY: u32 = 1;
+    /// User space wants everything.
+    pub const WANT: u32 = 2;
+    /// User space wants nothing more.
+    pub const IGNORE: u32 = 3;
+}
+
+/// Slots of the per-CPU array of losses; each holds a count of records and a count of bytes.
+pub mod loss {
+    /// The ring buffer was full.
+    pub const RING_FULL: u32 = 0;
+    /// `bpf_probe_read_user` failed.
+    pub const READ_FAULT: u32 = 1;
+    /// The middle of a call beyond the per-call cap.
+    pub const CALL_CAP: u32 = 2;
+    /// A map was full, so a call, a connection or a process is not followed.
+    pub const MAP_FULL: u32 = 3;
+    /// How many there are.
+    pub const SLOTS: u32 = 4;
+}
+
+/// Places in `TASK_OFFSETS`: where the members are that the kernel side reads of `task_struct` and its neighbours. They
+/// differ from kernel to kernel, so the loader takes them from the running kernel's BTF.
+pub mod offset {
+    /// `task_struct.pid`
+    pub const TASK_PID: usize = 0;
+    /// `task_struct.tgid`
+    pub const TASK_TGID: usize = 1;
+    /// `task_struct.group_leader`
+    pub const TASK_GROUP_LEADER: usize = 2;
+    /// `task_struct.start_boottime`
+    pub const TASK_START_BOOTTIME: usize = 3;
+    /// `task_struct.signal`
+    pub const TASK_SIGNAL: usize = 4;
+    /// `signal_struct.live`
+    pub const SIGNAL_LIVE: usize = 5;
+    /// How many there are.
+    pub const COUNT: usize = 6;
+}

@@ -1,0 +1,159 @@
+//! Reads and writes: arguments are saved at entry, plaintext is taken at return.
+//!
+//! At return the real count is known: a write that asks to be called again (`SSL_ERROR_WANT_WRITE`) would otherwise be
+//! seen twice. The buffer was just touched by the cipher, so it is in memory, which `bpf_probe_read_user` needs.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::helpers::generated::bpf_get_attach_cookie;
+use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+use aya_log_ebpf::warn;
+use tracer_common::cookie::CallShape;
+use tracer_common::record::flag;
+use tracer_common::state::{loss, verdict};
+
+use crate::maps::{self, CALLS};
+use crate::process::Caller;
+use crate::{connection, emit, hints};
+
+/// A thread can be within a read and a write at once (a handshake in `SSL_read` that makes the application write), but
+/// not within two of a kind.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct CallKey {
+    pid_tgid: u64,
+    write: u64,
+}
+
+/// What must be remembered from entry to return.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Call {
+    connection: u64,
+    buffer: u64,
+    /// Size of the buffer: a count above it is not believed.
+    size: u64,
+    /// Where the count will be; 0 where the result is the count.
+    count: u64,
+}
+
+impl CallKey {
+    #[inline(always)]
+    pub(crate) fn new(caller: Caller, write: bool) -> Self {
+        Self {
+            pid_tgid: caller.pid_tgid,
+            write: u64::from(write),
+        }
+    }
+}
+
+/// Entry of `f(SSL *, void *buffer, size, …)`.
+#[inline(always)]
+pub(crate) fn enter(context: &ProbeContext) {
+    let caller = Caller::current();
+    if !caller.is_followed() {
+        return;
+    }
+    let (Some(connection), Some(buffer), Some(size)) = (context.arg(0), context.arg(1), context.arg::<u64>(2))
+    else {
+        return;
+    };
+    if connection::is_ignored(caller, connection) {
+        return;
+    }
+    // SAFETY: the helper reads the cookie of the link that this program runs for.
+    let shape = CallShape::decode(unsafe { bpf_get_attach_cookie(context.as_ptr()) });
+    let (size, count) = match shape.count_argument {
+        // `int num`: the upper half of the register is not defined.
+        None => (u64::from(size as u32), 0),
+        Some(3) => (size, context.arg(3).unwrap_or(0)),
+        Some(4) => (size, context.arg(4).unwrap_or(0)),
+        Some(other) => {
+            warn!(context, "no function has its count in argument {}", other);
+            return;
+        }
+    };
+    let call = Call {
+        connection,
+        buffer,
+        size,
+        count,
+    };
+    if CALLS.insert(CallKey::new(caller, shape.write), call, 0).is_err() {
+        maps::lose(loss::MAP_FULL, 1, 0);
+    }
+}
+
+/// Return of the same. Which direction it was, the cookie of the return probe says.
+#[inline(always)]
+pub(crate) fn leave(context: &RetProbeContext) {
+    let caller = Caller::current();
+    // SAFETY: as in `enter`.
+    let shape = CallShape::decode(unsafe { bpf_get_attach_cookie(context.as_ptr()) });
+    let key = CallKey::new(caller, shape.write);
+    let Some(saved) = CALLS.get_ptr(key) else {
+        return;
+    };
+    // SAFETY: a live map value, which only this thread writes.
+    let call = unsafe { *saved };
+    forget(key);
+
+    let result: i32 = context.ret();
+    if result <= 0 {
+        return;
+    }
+    let count = if call.count == 0 {
+        result as u64
+    } else {
+        // SAFETY: the helper checks the address.
+        match unsafe { bpf_probe_read_user(call.count as *const u64) } {
+            Ok(count) => count,
+            Err(_) => {
+                maps::lose(loss::READ_FAULT, 1, 0);
+                return;
+            }
+        }
+    };
+    if count > call.size {
+        warn!(
+            context,
+            "a call on a buffer of {} bytes says it moved {}: not handed over", call.size, count
+        );
+        return;
+    }
+    moved(caller, shape.write, &call, count);
+}
+
+/// Drops what was saved of a call, if there is one.
+#[inline(always)]
+pub(crate) fn forget(key: CallKey) {
+    let _gone = CALLS.remove(key);
+}
+
+/// `count` bytes passed.
+#[inline(always)]
+fn moved(caller: Caller, write: bool, call: &Call, count: u64) {
+    if count == 0 {
+        return;
+    }
+    let Some(connection) = connection::find_or_join(caller, call.connection, flag::JOINED_LATE) else {
+        return;
+    };
+    let decided = connection.update_verdict(caller, call.connection);
+    if decided == verdict::UNKNOWN && write && hints::requests_bedrock(call.buffer, count) {
+        connection.verdict = verdict::LIKELY;
+    }
+    let allowed = connection.allowance(write, count);
+    let stream = connection.stream(write);
+    let stream_offset = stream.offset;
+    stream.offset += count;
+    if allowed != 0 {
+        let place = emit::Place {
+            address: call.connection,
+            buffer: call.buffer,
+            stream_offset,
+            call_length: count,
+        };
+        emit::data(caller, connection, write, &place, allowed);
+    }
+}

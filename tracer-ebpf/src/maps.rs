@@ -1,0 +1,111 @@
+//! Every map and every global, and the losses.
+
+use core::arch::asm;
+use core::ptr;
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use tracer_common::limits;
+use tracer_common::state::{VerdictKey, loss, offset};
+
+use crate::call::{Call, CallKey};
+use crate::connection::{Connection, ConnectionKey};
+
+/// Everything that user space reads, in one order. The loader sets its real size.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Processes that are followed, with the start of each; 0 while it was not yet read.
+#[map]
+pub(crate) static PROCESSES: HashMap<u32, u64> = HashMap::with_max_entries(limits::PROCESSES, 0);
+
+/// Calls between entry and return. Not an LRU map: a thread may block in a read for hours, and must not be forgotten.
+/// Threads that die within a call are cleared away when they exit.
+#[map]
+pub(crate) static CALLS: HashMap<CallKey, Call> = HashMap::with_max_entries(limits::CALLS, 0);
+
+/// What is known of each connection object.
+#[map]
+pub(crate) static CONNECTIONS: LruHashMap<ConnectionKey, Connection> =
+    LruHashMap::with_max_entries(limits::CONNECTIONS, 0);
+
+/// What user space decided. Separate from `CONNECTIONS`, so that writing a verdict never overwrites stream offsets.
+#[map]
+pub(crate) static VERDICTS: LruHashMap<VerdictKey, u32> = LruHashMap::with_max_entries(limits::CONNECTIONS, 0);
+
+/// Records and bytes that were not handed over, by [`loss`].
+#[map]
+static LOSSES: PerCpuArray<[u64; 2]> = PerCpuArray::with_max_entries(loss::SLOTS, 0);
+
+/// Generations given out so far.
+#[map]
+static GENERATIONS: Array<u64> = Array::with_max_entries(1, 0);
+
+/// 1 to follow every process, 0 to follow those in `PROCESSES`.
+#[unsafe(no_mangle)]
+static TRACE_ALL: u32 = 0;
+
+/// Thread-group id of the agent: it never traces itself.
+#[unsafe(no_mangle)]
+static AGENT: u32 = 0;
+
+/// Offsets of kernel structure members, see [`offset`].
+#[unsafe(no_mangle)]
+static TASK_OFFSETS: [u32; offset::COUNT] = [0; offset::COUNT];
+
+/// Whether every process is followed.
+#[inline(always)]
+pub(crate) fn trace_all() -> bool {
+    // SAFETY: a valid static; volatile, since the loader rewrites it after compilation.
+    unsafe { ptr::read_volatile(&raw const TRACE_ALL) != 0 }
+}
+
+/// The agent's own thread-group id.
+#[inline(always)]
+pub(crate) fn agent() -> u32 {
+    // SAFETY: as above.
+    unsafe { ptr::read_volatile(&raw const AGENT) }
+}
+
+/// One of the offsets of [`offset`].
+#[inline(always)]
+pub(crate) fn task_offset(index: usize) -> usize {
+    // SAFETY: as above; callers pass constants of `offset`, all below `COUNT`.
+    unsafe { ptr::read_volatile((&raw const TASK_OFFSETS).cast::<u32>().add(index)) as usize }
+}
+
+/// Counts what is not handed over.
+#[inline(always)]
+pub(crate) fn lose(reason: u32, records: u64, bytes: u64) {
+    if let Some(slot) = LOSSES.get_ptr_mut(reason) {
+        add(slot.cast(), records);
+        // SAFETY: the slot holds two numbers.
+        add(unsafe { slot.cast::<u64>().add(1) }, bytes);
+    }
+}
+
+/// A number that no other generation has. The counter only grows, so of two objects that live at one address one
+/// after the other the later gets the greater number, also when both counted at once with others.
+#[inline(always)]
+pub(crate) fn next_generation() -> u32 {
+    let Some(counter) = GENERATIONS.get_ptr_mut(0) else {
+        return 0;
+    };
+    add(counter, 1);
+    // SAFETY: a live map value. Fetching in the same instruction needs Linux 5.18 on arm64.
+    unsafe { ptr::read_volatile(counter) as u32 }
+}
+
+/// The target has no atomic types in `core`; this is `BPF_ATOMIC | BPF_ADD` of RFC 9669 §5.3, which does not fetch.
+#[inline(always)]
+fn add(counter: *mut u64, amount: u64) {
+    // SAFETY: `counter` points into a live, aligned map value; a preempted program on the same CPU may add as well.
+    unsafe {
+        asm!(
+            "lock *(u64 *)({counter} + 0) += {amount}",
+            counter = in(reg) counter,
+            amount = in(reg) amount,
+            options(nostack),
+        );
+    }
+}

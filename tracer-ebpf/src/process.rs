@@ -1,0 +1,127 @@
+//! Which processes are followed, when each began, and what becomes of them.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel};
+use tracer_common::record::kind;
+use tracer_common::state::{loss, offset};
+
+use crate::call::{self, CallKey};
+use crate::maps::{self, PROCESSES};
+use crate::{emit, maps::task_offset};
+
+/// A process and the thread in it that a program runs for.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller {
+    /// Thread-group id, above, and thread id, below.
+    pub(crate) pid_tgid: u64,
+}
+
+impl Caller {
+    /// Who runs now.
+    #[inline(always)]
+    pub(crate) fn current() -> Self {
+        Self {
+            pid_tgid: bpf_get_current_pid_tgid(),
+        }
+    }
+
+    /// Thread-group id.
+    #[inline(always)]
+    pub(crate) fn process(self) -> u32 {
+        (self.pid_tgid >> 32) as u32
+    }
+
+    /// Thread id.
+    #[inline(always)]
+    pub(crate) fn thread(self) -> u32 {
+        self.pid_tgid as u32
+    }
+
+    /// Whether anything of this process may be looked at.
+    #[inline(always)]
+    pub(crate) fn is_followed(self) -> bool {
+        if maps::trace_all() {
+            return self.process() != maps::agent();
+        }
+        PROCESSES.get_ptr(self.process()).is_some()
+    }
+
+    /// When the process began; and from now on its end is told.
+    #[inline(always)]
+    pub(crate) fn start(self) -> u64 {
+        let process = self.process();
+        if let Some(known) = PROCESSES.get_ptr_mut(process) {
+            // SAFETY: a live map value; another thread can only store the same number.
+            let start = unsafe { *known };
+            if start != 0 {
+                return start;
+            }
+        }
+        // SAFETY: the helper takes nothing and cannot fail.
+        let task = unsafe { bpf_get_current_task() } as *const c_void;
+        let start = start_of(task);
+        if PROCESSES.insert(process, start, 0).is_err() {
+            maps::lose(loss::MAP_FULL, 1, 0);
+        }
+        start
+    }
+}
+
+/// `sched_process_fork`: children of followed processes are followed. A new thread has its process's id and changes
+/// nothing.
+#[inline(always)]
+pub(crate) fn forked(parent: *const c_void, child: *const c_void) {
+    if maps::trace_all() {
+        return;
+    }
+    let parent = read::<u32>(parent, offset::TASK_TGID);
+    let process = read::<u32>(child, offset::TASK_TGID);
+    if parent == process || PROCESSES.get_ptr(parent).is_none() {
+        return;
+    }
+    if PROCESSES.insert(process, start_of(child), 0).is_err() {
+        maps::lose(loss::MAP_FULL, 1, 0);
+    }
+}
+
+/// `sched_process_exec`
+#[inline(always)]
+pub(crate) fn executed(task: *const c_void) {
+    let caller = Caller::current();
+    if PROCESSES.get_ptr(caller.process()).is_some() {
+        emit::process(kind::EXEC, caller, start_of(task));
+    }
+}
+
+/// `sched_process_exit` comes for every thread; `do_exit` has counted it out of `signal->live` before.
+#[inline(always)]
+pub(crate) fn exited(task: *const c_void) {
+    let caller = Caller::current();
+    if PROCESSES.get_ptr(caller.process()).is_none() {
+        return;
+    }
+    call::forget(CallKey::new(caller, false));
+    call::forget(CallKey::new(caller, true));
+    let signal = read::<u64>(task, offset::TASK_SIGNAL) as *const c_void;
+    if read::<i32>(signal, offset::SIGNAL_LIVE) == 0 {
+        emit::process(kind::EXIT, caller, start_of(task));
+        // A second thread that ends at the same moment finds nothing left to remove.
+        let _gone = PROCESSES.remove(caller.process());
+    }
+}
+
+/// `task->group_leader->start_boottime`
+#[inline(always)]
+fn start_of(task: *const c_void) -> u64 {
+    let leader = read::<u64>(task, offset::TASK_GROUP_LEADER) as *const c_void;
+    read(leader, offset::TASK_START_BOOTTIME)
+}
+
+/// Reads a member of a kernel structure; zero if it cannot be read.
+#[inline(always)]
+fn read<T: Default>(base: *const c_void, member: usize) -> T {
+    let address = base.wrapping_byte_add(task_offset(member)).cast::<T>();
+    // SAFETY: the helper checks the address and fails on one that is not mapped.
+    unsafe { bpf_probe_read_kernel(address) }.unwrap_or_default()
+}

@@ -1,0 +1,337 @@
+//! The probes, the ring buffer and discovery as one value.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tracer_common::limits;
+use tracer_common::state::loss;
+
+use super::attach::Attachment;
+use super::coverage::Coverage;
+use super::discover::{Finder, Found};
+use super::files::{FileIdentity, Target};
+use super::loader::{self, Kernel};
+use super::process::{HostClock, Processes};
+use super::resolve::AttachPoint;
+use super::ring::{self, Record};
+use super::verdicts::Verdicts;
+use super::wait::Waiter;
+use super::{Error, Options, Scope};
+use crate::event::{LossReason, Lost, Monotonic, ProbeEvent, ProcessKey};
+
+/// Between two ticks.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The probes in the kernel and the ring buffer they write to.
+#[must_use = "dropping it stops tracing"]
+pub struct Tracer {
+    kernel: Kernel,
+    verdicts: Verdicts,
+    finder: Finder,
+    attachments: HashMap<FileIdentity, Attachment>,
+    /// Attached by the caller, not by discovery.
+    extra: Vec<Attachment>,
+    waiter: Waiter,
+    clock: HostClock,
+    host_told: bool,
+    introduced: Introduced,
+    next_tick: Instant,
+    losses: [[u64; 2]; loss::SLOTS as usize],
+}
+
+impl fmt::Debug for Tracer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tracer")
+            .field("files", &self.attachments.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tracer {
+    /// Loads the programs, attaches to what runs already and follows what starts later.
+    pub fn start(options: Options) -> Result<Self, Error> {
+        let Options { scope, ring_bytes } = options;
+        let mut kernel = loader::load(&scope, ring_bytes)?;
+        if let Scope::Processes(processes) = &scope {
+            for pid in processes {
+                kernel.follow(*pid)?;
+            }
+        }
+        let finder = Finder::start(&scope);
+        if let Some(error) = finder.watch_error() {
+            tracing::warn!(%error, "cannot follow new processes by events: libraries are found up to a second late");
+        }
+        let waiter = Waiter::new(&kernel.ring)?;
+        for descriptor in finder.descriptors() {
+            waiter.add_urgent(descriptor)?;
+        }
+        let mut tracer = Self {
+            verdicts: Verdicts::new(kernel.verdicts()?),
+            waiter,
+            kernel,
+            finder,
+            attachments: HashMap::new(),
+            extra: Vec::new(),
+            clock: HostClock::measure(),
+            host_told: false,
+            introduced: Introduced::default(),
+            next_tick: Instant::now() + TICK,
+            losses: Default::default(),
+        };
+        let found = tracer.finder.look_at_everything();
+        tracer.follow_up(found);
+        Ok(tracer)
+    }
+
+    /// Adds a process and its later children to the scope and attaches to the libraries it has mapped. Data flows when
+    /// this returns. With [`Scope::All`] it only attaches.
+    pub fn trace_process(&mut self, pid: u32) -> Result<(), Error> {
+        self.kernel.follow(pid)?;
+        let found = self.finder.add_process(pid).map_err(|_| Error::NoProcess(pid))?;
+        self.follow_up(found);
+        Ok(())
+    }
+
+    /// Attaches to the files that a command will run code from, so that the probes are there before it.
+    pub fn prepare_command(&mut self, program: &OsStr) {
+        let found = self.finder.prepare_command(program);
+        self.follow_up(found);
+    }
+
+    /// Attaches to places in a file beside those that discovery finds; tells how many probes that makes.
+    pub fn attach(&mut self, file: &Path, points: &[AttachPoint]) -> Result<usize, Error> {
+        let attachment = self.kernel.attach(file, points)?;
+        let probes = attachment.probes();
+        self.extra.push(attachment);
+        Ok(probes)
+    }
+
+    /// Waits for events, at most `timeout`, and hands them to `each` in order: [`ProbeEvent::Host`] first of all, a
+    /// [`ProbeEvent::Process`] before the first event of that process, a [`ProbeEvent::Tick`] once a second. Follows
+    /// new processes and libraries by the way. Returns how many events were handed over; 0 after a time-out or a signal.
+    pub fn poll(&mut self, timeout: Duration, each: &mut dyn FnMut(ProbeEvent<'_>)) -> Result<usize, Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let found = self.finder.take(Instant::now());
+            self.follow_up(found);
+            let count = self.tell_host(each) + self.drain(each) + self.tick(each);
+            let now = Instant::now();
+            if count > 0 || now >= deadline {
+                return Ok(count);
+            }
+            let due = now + self.finder.due_in(now);
+            if self
+                .waiter
+                .wait(deadline.min(self.next_tick).min(due))?
+                .is_interrupted()
+            {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// A handle that tells the kernel side what user space decided; may be used from within `each`.
+    pub fn verdicts(&self) -> Verdicts {
+        self.verdicts.clone()
+    }
+
+    /// For every process of the scope: is it traced, and if not, why.
+    pub fn coverage(&mut self) -> Vec<Coverage> {
+        self.finder.coverage()
+    }
+
+    /// Takes the probes out of the kernel, as dropping does. The kernel waits until no program runs any more, about a
+    /// tenth of a second for each probe.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    fn follow_up(&mut self, found: Vec<Found>) {
+        for found in found {
+            match found {
+                Found::Attach(target) => self.attach_target(&target),
+                Found::Detach(identity) => {
+                    if let Some(attachment) = self.attachments.remove(&identity) {
+                        self.kernel.detach(attachment);
+                    }
+                }
+            }
+        }
+    }
+
+    fn attach_target(&mut self, target: &Target) {
+        let result = match self.kernel.attach(&target.attach_path(), &target.resolved.points) {
+            Ok(attachment) => {
+                let probes = attachment.probes();
+                tracing::debug!(
+                    path = %target.path.display(),
+                    resolver = target.resolved.resolver,
+                    probes,
+                    "attached"
+                );
+                self.attachments.insert(target.identity, attachment);
+                Ok(probes)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a TLS library is not traced");
+                Err(error.to_string())
+            }
+        };
+        self.finder.attached(target.identity, result);
+    }
+
+    fn tell_host(&mut self, each: &mut dyn FnMut(ProbeEvent<'_>)) -> usize {
+        if self.host_told {
+            return 0;
+        }
+        self.host_told = true;
+        each(ProbeEvent::Host(self.clock.host().clone()));
+        1
+    }
+
+    /// Hands over what is in the ring.
+    fn drain(&mut self, each: &mut dyn FnMut(ProbeEvent<'_>)) -> usize {
+        let Self {
+            kernel,
+            finder,
+            introduced,
+            waiter,
+            ..
+        } = self;
+        let mut count = 0;
+        while let Some(item) = kernel.ring.next() {
+            match ring::read(&item) {
+                Some(Record::Event { process, event }) => {
+                    if let ProbeEvent::ProcessExit { .. } = event {
+                        introduced.forget(process);
+                    } else {
+                        introduced.introduce(process, finder.processes(), each);
+                    }
+                    each(event);
+                }
+                Some(Record::Exec { process, .. }) => {
+                    introduced.introduce_again(process, finder.processes(), each);
+                }
+                None => tracing::error!(bytes = item.len(), "a record of an unknown kind"),
+            }
+            count += 1;
+            if count == ROUND {
+                break;
+            }
+        }
+        if count > 0 && count < ROUND {
+            waiter.drained();
+        }
+        count
+    }
+
+    /// Once a second: time, losses, the wall clock, and what the programs have to say.
+    fn tick(&mut self, each: &mut dyn FnMut(ProbeEvent<'_>)) -> usize {
+        if Instant::now() < self.next_tick {
+            return 0;
+        }
+        self.next_tick = Instant::now() + TICK;
+        let time = now();
+        let mut count = 1;
+        if let Some(host) = self.clock.check() {
+            each(ProbeEvent::Host(host.clone()));
+            count += 1;
+        }
+        for lost in self.lost(time) {
+            each(ProbeEvent::Lost(lost));
+            count += 1;
+        }
+        each(ProbeEvent::Tick(time));
+        (self.kernel.flush_log)();
+        count
+    }
+
+    /// What the kernel side lost since the last time.
+    fn lost(&mut self, time: Monotonic) -> Vec<Lost> {
+        const REASONS: [(u32, LossReason); loss::SLOTS as usize] = [
+            (loss::RING_FULL, LossReason::RingFull),
+            (loss::READ_FAULT, LossReason::ReadFault),
+            (loss::CALL_CAP, LossReason::CallCap),
+            (loss::MAP_FULL, LossReason::MapFull),
+        ];
+        let mut lost = Vec::new();
+        for ((slot, reason), before) in REASONS.into_iter().zip(&mut self.losses) {
+            let Ok(values) = self.kernel.losses.get(&slot, 0) else {
+                continue;
+            };
+            let total = values
+                .iter()
+                .fold([0u64; 2], |[all, all_bytes], [records, bytes]| {
+                    [all.wrapping_add(*records), all_bytes.wrapping_add(*bytes)]
+                });
+            let records = total[0].wrapping_sub(before[0]);
+            let bytes = total[1].wrapping_sub(before[1]);
+            *before = total;
+            if records > 0 {
+                lost.push(Lost {
+                    reason,
+                    records,
+                    bytes,
+                    time,
+                });
+            }
+        }
+        lost
+    }
+}
+
+/// Records handed over before ticks and new processes get their turn.
+const ROUND: usize = 4096;
+
+/// Processes whose [`ProbeEvent::Process`] was handed over.
+#[derive(Debug, Default)]
+struct Introduced {
+    processes: HashSet<ProcessKey>,
+}
+
+impl Introduced {
+    /// Tells who the process is, if that was not told before.
+    fn introduce(
+        &mut self,
+        process: ProcessKey,
+        facts: &mut Processes,
+        each: &mut dyn FnMut(ProbeEvent<'_>),
+    ) {
+        if self.processes.contains(&process) {
+            return;
+        }
+        // Ends may have been lost; telling twice who a process is does no harm.
+        if self.processes.len() >= limits::PROCESSES as usize {
+            self.processes.clear();
+        }
+        self.processes.insert(process);
+        each(ProbeEvent::Process(facts.describe(process)));
+    }
+
+    /// The process runs another program: tells so, if anything of it was told before.
+    fn introduce_again(
+        &mut self,
+        process: ProcessKey,
+        facts: &mut Processes,
+        each: &mut dyn FnMut(ProbeEvent<'_>),
+    ) {
+        if self.processes.contains(&process) {
+            each(ProbeEvent::Process(facts.refresh(process)));
+        }
+    }
+
+    fn forget(&mut self, process: ProcessKey) {
+        self.processes.remove(&process);
+    }
+}
+
+/// The clock of the records.
+fn now() -> Monotonic {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let part = |value: i64| u64::try_from(value).unwrap_or(0);
+    Monotonic(part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec))
+}
