@@ -12,9 +12,10 @@ use tracer_common::cookie::CallShape;
 use tracer_common::record::flag;
 use tracer_common::state::{loss, verdict};
 
-use crate::maps::{self, CALLS};
+use crate::emit::Transfer;
+use crate::maps::{self, CALLS, PROGRAMS, TRANSFERS};
 use crate::process::Caller;
-use crate::{connection, emit, hints};
+use crate::{connection, hints};
 
 /// A thread can be within a read and a write at once (a handshake in `SSL_read` that makes the application write), but
 /// not within two of a kind.
@@ -54,7 +55,8 @@ pub(crate) fn enter(context: &ProbeContext) {
     if !caller.is_followed() {
         return;
     }
-    let (Some(connection), Some(buffer), Some(size)) = (context.arg(0), context.arg(1), context.arg::<u64>(2))
+    let (Some(connection), Some(buffer), Some(size)) =
+        (context.arg(0), context.arg(1), context.arg::<u64>(2))
     else {
         return;
     };
@@ -121,7 +123,20 @@ pub(crate) fn leave(context: &RetProbeContext) {
         );
         return;
     }
-    moved(caller, shape.write, &call, count);
+    moved(context, caller, key, &call, count);
+}
+
+/// Continues [`leave`] for a call that wants more than one record.
+#[inline(always)]
+pub(crate) fn leave_large(context: &RetProbeContext) {
+    // SAFETY: as in `enter`.
+    let shape = CallShape::decode(unsafe { bpf_get_attach_cookie(context.as_ptr()) });
+    let key = CallKey::new(Caller::current(), shape.write);
+    if let Some(transfer) = TRANSFERS.get_ptr(key) {
+        // SAFETY: a live map value, which only this thread writes.
+        unsafe { (*transfer).hand_over() };
+        let _gone = TRANSFERS.remove(key);
+    }
 }
 
 /// Drops what was saved of a call, if there is one.
@@ -132,10 +147,11 @@ pub(crate) fn forget(key: CallKey) {
 
 /// `count` bytes passed.
 #[inline(always)]
-fn moved(caller: Caller, write: bool, call: &Call, count: u64) {
+fn moved(context: &RetProbeContext, caller: Caller, key: CallKey, call: &Call, count: u64) {
     if count == 0 {
         return;
     }
+    let write = key.write != 0;
     let Some(connection) = connection::find_or_join(caller, call.connection, flag::JOINED_LATE) else {
         return;
     };
@@ -144,16 +160,26 @@ fn moved(caller: Caller, write: bool, call: &Call, count: u64) {
         connection.verdict = verdict::LIKELY;
     }
     let allowed = connection.allowance(write, count);
-    let stream = connection.stream(write);
-    let stream_offset = stream.offset;
-    stream.offset += count;
-    if allowed != 0 {
-        let place = emit::Place {
-            address: call.connection,
-            buffer: call.buffer,
-            stream_offset,
-            call_length: count,
-        };
-        emit::data(caller, connection, write, &place, allowed);
+    let transfer = Transfer::new(
+        caller,
+        call.connection,
+        connection,
+        write,
+        call.buffer,
+        count,
+        allowed,
+    );
+    connection.stream(write).offset += count;
+    if transfer.is_small() {
+        transfer.hand_over_small();
+        return;
     }
+    if TRANSFERS.insert(key, transfer, 0).is_err() {
+        maps::lose(loss::MAP_FULL, 1, allowed);
+        return;
+    }
+    // SAFETY: the other program has the same context. It does not come back but for an empty slot.
+    unsafe { PROGRAMS.tail_call(context, 0) };
+    maps::lose(loss::MAP_FULL, 1, allowed);
+    warn!(context, "the program for large calls is not in its place");
 }

@@ -58,7 +58,10 @@ impl ConnectionKey {
 impl Connection {
     #[inline(always)]
     fn new(caller: Caller, flags: u64) -> Self {
-        let idle = Stream { offset: 0, prefix: 0 };
+        let idle = Stream {
+            offset: maps::zero(),
+            prefix: maps::zero(),
+        };
         Self {
             read: idle,
             write: idle,
@@ -146,7 +149,10 @@ pub(crate) fn made(address: u64) {
         return;
     }
     let fresh = Connection::new(caller, 0);
-    if CONNECTIONS.insert(ConnectionKey::new(caller, address), fresh, 0).is_err() {
+    if CONNECTIONS
+        .insert(ConnectionKey::new(caller, address), fresh, 0)
+        .is_err()
+    {
         maps::lose(loss::MAP_FULL, 1, 0);
         return;
     }

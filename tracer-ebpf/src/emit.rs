@@ -1,6 +1,7 @@
 //! Into the ring buffer. Every record is reserved at its place, filled and submitted; nothing goes through a scratch
 //! buffer, which another thread on this CPU could overwrite.
 
+use core::hint::black_box;
 use core::ptr;
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
@@ -14,88 +15,121 @@ use crate::connection::{self, Connection};
 use crate::maps::{self, EVENTS};
 use crate::process::Caller;
 
-/// The bytes of one call: where they are and where they belong.
-pub(crate) struct Place {
-    /// Connection object.
-    pub(crate) address: u64,
+/// Bytes of one call that are to be handed over.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Transfer {
+    /// What all records of the call have in common; its `stream_offset` is that of the first byte.
+    header: Header,
     /// First byte in the memory of the process.
-    pub(crate) buffer: u64,
-    /// Place of the first byte in the stream.
-    pub(crate) stream_offset: u64,
-    /// Bytes of the whole call.
-    pub(crate) call_length: u64,
+    buffer: u64,
+    /// How many of them to hand over.
+    allowed: u64,
 }
 
-/// The first `allowed` bytes of a call, in as many records as it takes.
-#[inline(always)]
-pub(crate) fn data(caller: Caller, connection: &Connection, write: bool, place: &Place, allowed: u64) {
-    let mut header = header(kind::DATA, caller, connection.process_start);
-    header.address = place.address;
-    header.generation = connection.generation;
-    header.flags = connection::call_flags(connection, write);
-    header.call_length = place.call_length;
-
-    let omitted = allowed.saturating_sub(CALL_CAP);
-    if omitted != 0 {
-        maps::lose(loss::CALL_CAP, omitted.div_ceil(LARGE as u64), omitted);
-    }
-    let mut position = 0;
-    let mut chunk = 0;
-    while chunk < CALL_CHUNKS {
-        if position + LARGE as u64 > allowed {
-            break;
-        }
-        full_piece(&mut header, place, position);
-        chunk += 1;
-        position += LARGE as u64;
-        if chunk == CALL_HEAD / LARGE as u64 {
-            position += omitted;
+impl Transfer {
+    /// The first `allowed` of `count` bytes at `buffer`, which are next in the stream.
+    #[inline(always)]
+    pub(crate) fn new(
+        caller: Caller,
+        address: u64,
+        connection: &mut Connection,
+        write: bool,
+        buffer: u64,
+        count: u64,
+        allowed: u64,
+    ) -> Self {
+        let mut header = header(kind::DATA, caller, connection.process_start);
+        header.address = address;
+        header.generation = connection.generation;
+        header.flags = connection::call_flags(connection, write);
+        header.stream_offset = connection.stream(write).offset;
+        header.call_length = count;
+        Self {
+            header,
+            buffer,
+            allowed,
         }
     }
-    let rest = allowed.saturating_sub(position);
-    if rest == 0 {
-    } else if rest <= SMALL as u64 {
-        last_piece::<SMALL>(&mut header, place, position, rest);
-    } else if rest <= MEDIUM as u64 {
-        last_piece::<MEDIUM>(&mut header, place, position, rest);
-    } else {
-        last_piece::<LARGE>(&mut header, place, position, rest);
+
+    /// Whether one record is enough.
+    #[inline(always)]
+    pub(crate) fn is_small(&self) -> bool {
+        self.allowed <= LARGE as u64
     }
-}
 
-/// A large record filled to the brim.
-#[inline(always)]
-fn full_piece(header: &mut Header, place: &Place, position: u64) {
-    piece::<LARGE>(header, place, position, LARGE as u32, LARGE as u32);
-}
-
-/// The last record of a call; `1 <= length <= N`.
-#[inline(always)]
-fn last_piece<const N: usize>(header: &mut Header, place: &Place, position: u64, length: u64) {
-    // The verifier wants to see that the length fits. It forgets a comparison once the compiler has moved it to another
-    // register; a mask it cannot forget.
-    let length = core::hint::black_box((length as u32).wrapping_sub(1)) & (N as u32 - 1);
-    piece::<N>(header, place, position, length + 1, length + 1);
-}
-
-#[inline(always)]
-fn piece<const N: usize>(header: &mut Header, place: &Place, position: u64, length: u32, read: u32) {
-    let Some(slot) = EVENTS.reserve::<Slot<N>>(0) else {
-        maps::lose(loss::RING_FULL, 1, u64::from(length));
-        return;
-    };
-    let payload = payload(&slot);
-    // SAFETY: `payload` has room for `N` bytes and `read` is no more; the helper checks the source.
-    let failed = unsafe { bpf_probe_read_user(payload, read, (place.buffer + position) as *const _) };
-    if failed != 0 {
-        maps::lose(loss::READ_FAULT, 1, u64::from(length));
-        slot.discard(0);
-        return;
+    /// Hands over a small transfer.
+    #[inline(always)]
+    pub(crate) fn hand_over_small(&self) {
+        self.last_pieces(0);
     }
-    header.length = length;
-    header.stream_offset = place.stream_offset + position;
-    header.call_offset = position;
-    submit(slot, header);
+
+    /// Hands over a transfer of any size, in as many records as it takes.
+    #[inline(always)]
+    pub(crate) fn hand_over(&self) {
+        let omitted = self.allowed.saturating_sub(CALL_CAP);
+        if omitted != 0 {
+            maps::lose(loss::CALL_CAP, omitted.div_ceil(LARGE as u64), omitted);
+        }
+        let mut position = 0;
+        let mut chunk = 0;
+        while chunk < CALL_CHUNKS {
+            if position + LARGE as u64 > self.allowed {
+                break;
+            }
+            self.piece::<LARGE>(position, LARGE as u32);
+            chunk += 1;
+            position += LARGE as u64;
+            if chunk == CALL_HEAD / LARGE as u64 {
+                position += omitted;
+            }
+        }
+        self.last_pieces(position);
+    }
+
+    /// What is left from `position` on, at most a large record.
+    #[inline(always)]
+    fn last_pieces(&self, position: u64) {
+        let rest = self.allowed.saturating_sub(position);
+        if rest == 0 {
+        } else if rest <= SMALL as u64 {
+            self.last_piece::<SMALL>(position, rest);
+        } else if rest <= MEDIUM as u64 {
+            self.last_piece::<MEDIUM>(position, rest);
+        } else {
+            self.last_piece::<LARGE>(position, rest);
+        }
+    }
+
+    /// `1 <= length <= N`
+    #[inline(always)]
+    fn last_piece<const N: usize>(&self, position: u64, length: u64) {
+        // The verifier wants to see that the length fits. It forgets a comparison once the compiler has moved it to
+        // another register; a mask it cannot forget.
+        let length = black_box((length as u32).wrapping_sub(1)) & (N as u32 - 1);
+        self.piece::<N>(position, length + 1);
+    }
+
+    #[inline(always)]
+    fn piece<const N: usize>(&self, position: u64, length: u32) {
+        let Some(slot) = EVENTS.reserve::<Slot<N>>(0) else {
+            maps::lose(loss::RING_FULL, 1, u64::from(length));
+            return;
+        };
+        let payload = payload(&slot);
+        // SAFETY: `payload` has room for `N` bytes and `length` is no more; the helper checks the source.
+        let failed = unsafe { bpf_probe_read_user(payload, length, (self.buffer + position) as *const _) };
+        if failed != 0 {
+            maps::lose(loss::READ_FAULT, 1, u64::from(length));
+            slot.discard(0);
+            return;
+        }
+        let mut header = self.header;
+        header.length = length;
+        header.stream_offset += position;
+        header.call_offset = position;
+        submit(slot, &header);
+    }
 }
 
 /// A connection began or ended.
@@ -147,6 +181,7 @@ pub(crate) fn server_name(
 
 #[inline(always)]
 fn header(kind: u32, caller: Caller, process_start: u64) -> Header {
+    let zero = maps::zero();
     Header {
         kind,
         length: 0,
@@ -155,12 +190,12 @@ fn header(kind: u32, caller: Caller, process_start: u64) -> Header {
         process_start,
         process: caller.process(),
         thread: caller.thread(),
-        address: 0,
-        generation: 0,
-        flags: 0,
-        stream_offset: 0,
-        call_length: 0,
-        call_offset: 0,
+        address: zero,
+        generation: zero as u32,
+        flags: zero as u32,
+        stream_offset: zero,
+        call_length: zero,
+        call_offset: zero,
     }
 }
 

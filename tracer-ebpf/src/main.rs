@@ -6,6 +6,7 @@
 //! | program | attached to | does |
 //! |---|---|---|
 //! | `call_entry`, `call_return` | every function that reads or writes plaintext | copies what the call moved, at its return |
+//! | `call_return_large` | nothing: `call_return` goes on in it | calls that take more than one record |
 //! | `connection_new` | return of `SSL_new` | begins a generation |
 //! | `connection_free` | `SSL_free` | ends it |
 //! | `connection_control` | `SSL_ctrl` | takes the server name |
@@ -35,6 +36,13 @@ pub fn call_entry(context: ProbeContext) -> u32 {
 #[uretprobe]
 pub fn call_return(context: RetProbeContext) -> u32 {
     call::leave(&context);
+    0
+}
+
+/// Goes on where `call_return` left a call of many records; called by it, attached to nothing.
+#[uretprobe]
+pub fn call_return_large(context: RetProbeContext) -> u32 {
+    call::leave_large(&context);
     0
 }
 

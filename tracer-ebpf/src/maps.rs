@@ -1,15 +1,26 @@
 //! Every map and every global, and the losses.
 
 use core::arch::asm;
+use core::hint::black_box;
 use core::ptr;
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use tracer_common::limits;
 use tracer_common::state::{VerdictKey, loss, offset};
 
 use crate::call::{Call, CallKey};
 use crate::connection::{Connection, ConnectionKey};
+use crate::emit::Transfer;
+
+/// Calls that want more than one record, on their way from `call_return` to `call_return_large`. By thread, as `CALLS`.
+#[map]
+pub(crate) static TRANSFERS: HashMap<CallKey, Transfer> = HashMap::with_max_entries(limits::CALLS, 0);
+
+/// The one slot holds `call_return_large`: a program of its own, so that the verifier follows its loop once and not for
+/// every way that leads there.
+#[map]
+pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// Everything that user space reads, in one order. The loader sets its real size.
 #[map]
@@ -31,7 +42,8 @@ pub(crate) static CONNECTIONS: LruHashMap<ConnectionKey, Connection> =
 
 /// What user space decided. Separate from `CONNECTIONS`, so that writing a verdict never overwrites stream offsets.
 #[map]
-pub(crate) static VERDICTS: LruHashMap<VerdictKey, u32> = LruHashMap::with_max_entries(limits::CONNECTIONS, 0);
+pub(crate) static VERDICTS: LruHashMap<VerdictKey, u32> =
+    LruHashMap::with_max_entries(limits::CONNECTIONS, 0);
 
 /// Records and bytes that were not handed over, by [`loss`].
 #[map]
@@ -72,6 +84,13 @@ pub(crate) fn agent() -> u32 {
 pub(crate) fn task_offset(index: usize) -> usize {
     // SAFETY: as above; callers pass constants of `offset`, all below `COUNT`.
     unsafe { ptr::read_volatile((&raw const TASK_OFFSETS).cast::<u32>().add(index)) as usize }
+}
+
+/// A zero that the compiler does not know to be one. Of many zeros in a row it makes a call of `memset`; the kernel
+/// refuses calls in a program with a tail call, before Linux 6.0 on arm64.
+#[inline(always)]
+pub(crate) fn zero() -> u64 {
+    black_box(0)
 }
 
 /// Counts what is not handed over.

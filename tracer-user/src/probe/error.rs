@@ -32,13 +32,13 @@ pub enum Error {
     Btf(#[from] btf::Error),
     /// The verifier refused a program.
     #[error(
-        "the kernel's verifier refused a probe ({reason}); this is a defect of geophone on this kernel, please report it with what follows\n{log}"
+        "the kernel's verifier refused a probe ({reason}); this is a defect of geophone on this kernel, please report it with what follows (all of it: --log debug)\n{end_of_log}"
     )]
     Verifier {
         /// What the system call said.
         reason: String,
-        /// What the verifier said.
-        log: String,
+        /// What the verifier said last.
+        end_of_log: String,
     },
     /// The kernel refused something else.
     #[error("the kernel refused the probes: {0}")]

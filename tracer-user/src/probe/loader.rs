@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use tracer_common::state::offset;
@@ -27,9 +27,12 @@ pub(super) mod program {
     pub(in super::super) const CONNECTION_NEW: &str = "connection_new";
     pub(in super::super) const CONNECTION_FREE: &str = "connection_free";
     pub(in super::super) const CONNECTION_CONTROL: &str = "connection_control";
-    pub(super) const UPROBES: [&str; 5] = [
+    /// Attached to nothing: `call_return` goes on in it.
+    pub(super) const CALL_RETURN_LARGE: &str = "call_return_large";
+    pub(super) const UPROBES: [&str; 6] = [
         CALL_ENTRY,
         CALL_RETURN,
+        CALL_RETURN_LARGE,
         CONNECTION_NEW,
         CONNECTION_FREE,
         CONNECTION_CONTROL,
@@ -48,6 +51,8 @@ pub(super) struct Kernel {
     pub(super) ebpf: Ebpf,
     /// Everything that happens.
     pub(super) ring: RingBuf<MapData>,
+    /// Programs that go on for others.
+    programs: ProgramArray<MapData>,
     /// Which processes are followed.
     processes: HashMap<MapData, u32, u64>,
     /// What user space decided; handed out once.
@@ -79,6 +84,7 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32) -> Result<Kernel, Error> {
         aya_log::EbpfLogger::init(&mut ebpf).map_err(|error| Error::Object(error.to_string()))?;
     let mut kernel = Kernel {
         ring: take_map(&mut ebpf, "EVENTS")?,
+        programs: take_map(&mut ebpf, "PROGRAMS")?,
         processes: take_map(&mut ebpf, "PROCESSES")?,
         verdicts: Some(take_map(&mut ebpf, "VERDICTS")?),
         losses: take_map(&mut ebpf, "LOSSES")?,
@@ -89,6 +95,7 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32) -> Result<Kernel, Error> {
         let program: &mut UProbe = kernel.program(name)?;
         program.load().map_err(|error| refused(error.into()))?;
     }
+    kernel.link_programs()?;
     for (name, tracepoint) in program::TRACEPOINTS {
         let program: &mut RawTracePoint = kernel.program(name)?;
         program.load().map_err(|error| refused(error.into()))?;
@@ -100,6 +107,17 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32) -> Result<Kernel, Error> {
 }
 
 impl Kernel {
+    /// Fills the one slot through which `call_return` goes on.
+    fn link_programs(&mut self) -> Result<(), Error> {
+        let large: &mut UProbe = self.program(program::CALL_RETURN_LARGE)?;
+        let descriptor = large
+            .fd()
+            .map_err(|error| refused(error.into()))?
+            .try_clone()
+            .map_err(Error::Wait)?;
+        Ok(self.programs.set(0, &descriptor, 0)?)
+    }
+
     /// Puts a process into the scope. Its start is read by the programs, in the process itself.
     pub(super) fn follow(&mut self, pid: u32) -> Result<(), Error> {
         if self.processes.get(&pid, 0).is_ok() {
@@ -222,9 +240,11 @@ pub(super) fn refused(error: EbpfError) -> Error {
     }) = &error
         && io_error.kind() != std::io::ErrorKind::PermissionDenied
     {
+        let log = verifier_log.to_string();
+        tracing::debug!("{log}");
         return Error::Verifier {
             reason: io_error.to_string(),
-            log: verifier_log.to_string(),
+            end_of_log: last_lines(&log, 8),
         };
     }
     let locked = fs::read_to_string("/sys/kernel/security/lockdown")
@@ -233,6 +253,13 @@ pub(super) fn refused(error: EbpfError) -> Error {
         return Error::Lockdown;
     }
     Error::Refused(chain(&error))
+}
+
+/// The end of a log, where the verifier says what it does not like.
+fn last_lines(log: &str, count: usize) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let first = lines.len().saturating_sub(count);
+    lines.get(first..).unwrap_or_default().join("\n")
 }
 
 /// An error with everything that caused it, on one line.

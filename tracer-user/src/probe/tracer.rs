@@ -38,6 +38,8 @@ pub struct Tracer {
     clock: HostClock,
     host_told: bool,
     introduced: Introduced,
+    /// Processes that the caller named: their end is told in any case.
+    asked_for: HashSet<u32>,
     next_tick: Instant,
     losses: [[u64; 2]; loss::SLOTS as usize],
 }
@@ -56,10 +58,12 @@ impl Tracer {
     pub fn start(options: Options) -> Result<Self, Error> {
         let Options { scope, ring_bytes } = options;
         let mut kernel = loader::load(&scope, ring_bytes)?;
-        if let Scope::Processes(processes) = &scope {
-            for pid in processes {
-                kernel.follow(*pid)?;
-            }
+        let asked_for: HashSet<u32> = match &scope {
+            Scope::All => HashSet::new(),
+            Scope::Processes(processes) => processes.iter().copied().collect(),
+        };
+        for pid in &asked_for {
+            kernel.follow(*pid)?;
         }
         let finder = Finder::start(&scope);
         if let Some(error) = finder.watch_error() {
@@ -79,6 +83,7 @@ impl Tracer {
             clock: HostClock::measure(),
             host_told: false,
             introduced: Introduced::default(),
+            asked_for,
             next_tick: Instant::now() + TICK,
             losses: Default::default(),
         };
@@ -92,6 +97,7 @@ impl Tracer {
     pub fn trace_process(&mut self, pid: u32) -> Result<(), Error> {
         self.kernel.follow(pid)?;
         let found = self.finder.add_process(pid).map_err(|_| Error::NoProcess(pid))?;
+        self.asked_for.insert(pid);
         self.follow_up(found);
         Ok(())
     }
@@ -167,17 +173,13 @@ impl Tracer {
         let result = match self.kernel.attach(&target.attach_path(), &target.resolved.points) {
             Ok(attachment) => {
                 let probes = attachment.probes();
-                tracing::debug!(
-                    path = %target.path.display(),
-                    resolver = target.resolved.resolver,
-                    probes,
-                    "attached"
-                );
+                let (path, resolver) = (target.path.display(), target.resolved.resolver);
+                tracing::debug!(%path, resolver, probes, "attached");
                 self.attachments.insert(target.identity, attachment);
                 Ok(probes)
             }
             Err(error) => {
-                tracing::warn!(%error, "a TLS library is not traced");
+                tracing::warn!(path = %target.path.display(), %error, "a TLS library is not traced");
                 Err(error.to_string())
             }
         };
@@ -200,6 +202,7 @@ impl Tracer {
             finder,
             introduced,
             waiter,
+            asked_for,
             ..
         } = self;
         let mut count = 0;
@@ -207,11 +210,14 @@ impl Tracer {
             match ring::read(&item) {
                 Some(Record::Event { process, event }) => {
                     if let ProbeEvent::ProcessExit { .. } = event {
-                        introduced.forget(process);
+                        // Of the children that come and go without TLS nobody has heard.
+                        if introduced.forget(process) || asked_for.remove(&process.pid) {
+                            each(event);
+                        }
                     } else {
                         introduced.introduce(process, finder.processes(), each);
+                        each(event);
                     }
-                    each(event);
                 }
                 Some(Record::Exec { process, .. }) => {
                     introduced.introduce_again(process, finder.processes(), each);
@@ -324,8 +330,9 @@ impl Introduced {
         }
     }
 
-    fn forget(&mut self, process: ProcessKey) {
-        self.processes.remove(&process);
+    /// The process has ended. Whether it had been introduced.
+    fn forget(&mut self, process: ProcessKey) -> bool {
+        self.processes.remove(&process)
     }
 }
 
