@@ -250,27 +250,32 @@ impl Rest<'_> {
     }
 
     fn decimal(&mut self, name: &str, end: u8) -> Option<u64> {
-        self.number(name, end, 10)
+        self.number(name, end, |value, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit < 10).then_some(())?;
+            value.checked_mul(10)?.checked_add(u64::from(digit))
+        })
     }
 
     fn hexadecimal(&mut self, name: &str, end: u8) -> Option<u64> {
-        self.number(name, end, 16)
+        self.number(name, end, |value, byte| {
+            let digit = char::from(byte).to_digit(16)?;
+            value.checked_mul(16)?.checked_add(u64::from(digit))
+        })
     }
 
-    fn number(&mut self, name: &str, end: u8, radix: u32) -> Option<u64> {
+    /// `next` adds one more digit to a number.
+    fn number(&mut self, name: &str, end: u8, next: impl Fn(u64, u8) -> Option<u64>) -> Option<u64> {
         if !self.skip(name) {
             return None;
         }
-        let mut value: u64 = 0;
+        let mut value = 0;
         for (index, &byte) in self.0.iter().enumerate() {
             if byte == end && index > 0 {
                 self.0 = self.0.get(index + 1..)?;
                 return Some(value);
             }
-            let digit = char::from(byte).to_digit(radix)?;
-            value = value
-                .checked_mul(u64::from(radix))?
-                .checked_add(u64::from(digit))?;
+            value = next(value, byte)?;
         }
         None
     }

@@ -38,14 +38,13 @@ struct Flow {
 }
 
 impl Flows {
-    /// Appends IPv4 header, TCP header and `payload` to `packet`.
-    pub(super) fn packet(
+    /// IPv4 and TCP header of a packet with this payload.
+    pub(super) fn headers(
         &mut self,
         connection: ConnectionKey,
         segment: Segment,
         payload: &[u8],
-        packet: &mut Vec<u8>,
-    ) {
+    ) -> [u8; IP_HEADER + TCP_HEADER] {
         let flow = self.flow(connection);
         let [_, a, b, c] = connection.process.pid.to_be_bytes();
         let client = ([10, a, b, c], flow.port);
@@ -61,9 +60,6 @@ impl Flows {
             Direction::Write => (client, SERVER, flow.server_next),
             Direction::Read => (SERVER, client, flow.client_next),
         };
-        write_headers(from, to, sequence, acknowledged, flags, payload, packet);
-        packet.extend_from_slice(payload);
-
         let after = sequence.wrapping_add(low_bits(payload.len() as u64));
         match (segment, direction) {
             (Segment::Close, _) => {
@@ -77,6 +73,7 @@ impl Flows {
             }
             (Segment::Open, _) => {}
         }
+        write_headers(from, to, sequence, acknowledged, flags, payload)
     }
 
     fn flow(&mut self, connection: ConnectionKey) -> Flow {
@@ -104,7 +101,7 @@ impl Flows {
     }
 }
 
-/// Finds the payload of a packet made by [`Flows::packet`].
+/// Finds the payload of a packet with headers made by [`Flows::headers`].
 pub(super) fn payload(packet: &[u8]) -> Option<&[u8]> {
     let header = usize::from(packet.first()? & 0x0f) * 4;
     let tcp = packet.get(header..)?;
@@ -119,8 +116,7 @@ fn write_headers(
     acknowledged: u32,
     flags: u8,
     payload: &[u8],
-    packet: &mut Vec<u8>,
-) {
+) -> [u8; IP_HEADER + TCP_HEADER] {
     // 0 means "as long as the packet", as network cards write it that segment by themselves.
     let total = u16::try_from(IP_HEADER + TCP_HEADER + payload.len()).unwrap_or(0);
     let mut ip = [0_u8; IP_HEADER];
@@ -151,22 +147,25 @@ fn write_headers(
     let sum = checksum(&[&pseudo, &tcp, payload]);
     put(&mut tcp, 16, &sum.to_be_bytes());
 
-    packet.extend_from_slice(&ip);
-    packet.extend_from_slice(&tcp);
+    let mut headers = [0; IP_HEADER + TCP_HEADER];
+    put(&mut headers, 0, &ip);
+    put(&mut headers, IP_HEADER, &tcp);
+    headers
 }
 
-/// Internet checksum, RFC 1071; every part but the last has an even length.
+/// Internet checksum, RFC 1071; the length of every part but the last is a multiple of four.
 fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum: u64 = 0;
     for part in parts {
-        let (words, last) = part.as_chunks::<2>();
+        // Words of 32 bits fold to the same sum as those of 16.
+        let (words, last) = part.as_chunks::<4>();
         sum += words
             .iter()
-            .map(|word| u64::from(u16::from_be_bytes(*word)))
+            .map(|word| u64::from(u32::from_be_bytes(*word)))
             .sum::<u64>();
-        if let [byte] = last {
-            sum += u64::from(*byte) << 8;
-        }
+        let mut padded = [0; 4];
+        put(&mut padded, 0, last);
+        sum += u64::from(u32::from_be_bytes(padded));
     }
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

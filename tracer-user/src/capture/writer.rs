@@ -19,7 +19,6 @@ pub struct Writer<W> {
     latest: Monotonic,
     /// Used again for every event.
     block: Vec<u8>,
-    packet: Vec<u8>,
     comment: String,
 }
 
@@ -32,7 +31,6 @@ impl<W: Write> Writer<W> {
             wall_offset_ns: 0,
             latest: Monotonic(0),
             block: Vec::new(),
-            packet: Vec::new(),
             comment: String::new(),
         };
         writer.section_header()?;
@@ -57,18 +55,16 @@ impl<W: Write> Writer<W> {
                     connection: *connection,
                     time: *time,
                 };
-                self.flows
-                    .packet(*connection, Segment::Open, &[], &mut self.packet);
-                self.enhanced_packet(Interface::Plaintext, &facts, &[], WRITTEN)
+                let headers = self.flows.headers(*connection, Segment::Open, &[]);
+                self.enhanced_packet(Interface::Plaintext, &facts, &headers, &[], WRITTEN)
             }
             ProbeEvent::Close { connection, time } => {
                 let facts = Comment::Close {
                     connection: *connection,
                     time: *time,
                 };
-                self.flows
-                    .packet(*connection, Segment::Close, &[], &mut self.packet);
-                self.enhanced_packet(Interface::Plaintext, &facts, &[], WRITTEN)
+                let headers = self.flows.headers(*connection, Segment::Close, &[]);
+                self.enhanced_packet(Interface::Plaintext, &facts, &headers, &[], WRITTEN)
             }
             ProbeEvent::Host(host) => {
                 self.wall_offset_ns = host.wall_offset_ns;
@@ -101,13 +97,18 @@ impl<W: Write> Writer<W> {
                 direction: facts.direction,
                 stream_offset: facts.stream_offset,
             };
-            self.flows
-                .packet(facts.connection, segment, payload, &mut self.packet);
+            let headers = self.flows.headers(facts.connection, segment, payload);
             let flags = match facts.direction {
                 Direction::Read => READ,
                 Direction::Write => WRITTEN,
             };
-            self.enhanced_packet(Interface::Plaintext, &Comment::Data(facts), payload, flags)?;
+            self.enhanced_packet(
+                Interface::Plaintext,
+                &Comment::Data(facts),
+                &headers,
+                payload,
+                flags,
+            )?;
             if after.is_empty() {
                 return Ok(());
             }
@@ -120,24 +121,24 @@ impl<W: Write> Writer<W> {
     fn json(&mut self, event: &ProbeEvent<'_>) -> io::Result<()> {
         if let Some(written) = json::Event::of(event) {
             let payload = serde_json::to_vec(&written)?;
-            self.packet.extend_from_slice(&payload);
-            self.enhanced_packet(Interface::Events, &Comment::Event, &payload, NO_DIRECTION)?;
+            self.enhanced_packet(Interface::Events, &Comment::Event, &[], &payload, NO_DIRECTION)?;
         }
         Ok(())
     }
 
-    /// Writes `self.packet`, whose payload is `payload`, with its comment, and empties it.
+    /// Writes a packet of headers and payload, with its comment.
     fn enhanced_packet(
         &mut self,
         interface: Interface,
         facts: &Comment,
+        headers: &[u8],
         payload: &[u8],
         flags: u32,
     ) -> io::Result<()> {
         self.comment.clear();
         comment::write(facts, payload, &mut self.comment);
         let time = self.wall_time();
-        let length = length(self.packet.len())?;
+        let length = length(headers.len() + payload.len())?;
 
         self.begin(ENHANCED_PACKET);
         self.u32(interface as u32);
@@ -145,7 +146,8 @@ impl<W: Write> Writer<W> {
         self.u32(u32::try_from(time & u64::from(u32::MAX)).unwrap_or(0));
         self.u32(length);
         self.u32(length);
-        self.block.append(&mut self.packet);
+        self.block.extend_from_slice(headers);
+        self.block.extend_from_slice(payload);
         self.pad();
         let comment = std::mem::take(&mut self.comment);
         self.option(OPTION_COMMENT, comment.as_bytes());
