@@ -432,7 +432,7 @@ fn request() -> impl Strategy<Value = String> {
             let query = signature.map_or(String::new(), |signature| {
                 format!("?X-Amz-Credential={signature}%2Fscope&X-Amz-Signature={signature}&x=1")
             });
-            let fields: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let fields: String = lines.iter().flat_map(|line| [line, "\r\n"]).collect();
             format!("POST {path}{query} HTTP/1.1\r\n{fields}\r\n{body}")
         })
 }

@@ -139,13 +139,13 @@ impl Text {
         let mut at = 0;
         match &mut self.place {
             Place::Begin(begin) if call_start && begin.before_call == 0 => {
-                begin.before_call = begin.word.length
+                begin.before_call = begin.word.length;
             }
             Place::Line(otherwise) if call_start => {
                 self.place = Place::Begin(Begin {
                     otherwise: *otherwise,
                     ..Begin::CALL
-                })
+                });
             }
             _ => {}
         }
