@@ -4,6 +4,9 @@
 //! comes through here, the wall clock and the identity of processes included, so that a replay repeats the live run to
 //! the bit. The core never asks a clock, a file or the kernel.
 
+#[cfg(any(test, fuzzing))]
+pub mod script;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

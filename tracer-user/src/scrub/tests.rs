@@ -3,23 +3,25 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::fuzz::{Call, connection, fuzz, scrub};
+use super::fuzz::{fuzz, scrub};
 use super::*;
+use crate::event::script::Call;
 use crate::event::{Monotonic, Process};
 
 fn write(bytes: &[u8]) -> Call<'_> {
-    Call {
-        direction: Direction::Write,
-        hole: 0,
-        bytes,
-    }
+    Call::write(bytes)
 }
 
 fn read(bytes: &[u8]) -> Call<'_> {
-    Call {
-        direction: Direction::Read,
-        hole: 0,
-        bytes,
+    Call::read(bytes)
+}
+
+fn connection(generation: u32) -> ConnectionKey {
+    let process = ProcessKey { pid: 7, start_ns: 1 };
+    ConnectionKey {
+        process,
+        address: 0x7f00,
+        generation,
     }
 }
 
@@ -202,10 +204,7 @@ fn other_protocols_are_hidden_whole() {
 
 #[test]
 fn after_a_hole_the_rest_of_a_request_line_or_field_is_hidden() {
-    let after_hole = |bytes| Call {
-        hole: 5,
-        ..write(bytes)
-    };
+    let after_hole = |bytes| write(bytes).after_hole(5);
     let calls = [
         write(b"POST / HTTP/1.1\r\nHost: h\r\n"),
         after_hole(b"ret\r\nHost: h\r\nCookie: x\r\n\r\n"),
@@ -226,15 +225,9 @@ fn after_a_hole_the_rest_of_a_request_line_or_field_is_hidden() {
 fn after_a_hole_in_its_body_a_response_stays_readable() {
     let calls = [
         read(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"output\":"),
-        Call {
-            hole: 9,
-            ..read(b"\"usage\":{}}")
-        },
+        read(b"\"usage\":{}}").after_hole(9),
         read(b"HTTP/1.1 200 OK\r\nSet-Cookie: ab"),
-        Call {
-            hole: 9,
-            ..read(b"cd\r\nA: b\r\n\r\n")
-        },
+        read(b"cd\r\nA: b\r\n\r\n").after_hole(9),
     ];
     assert_eq!(
         scrubbed(&calls)[1..],
@@ -358,28 +351,25 @@ fn the_table_stays_bounded_and_forgets_the_quiet() {
 
 #[test]
 fn the_fuzz_entry_holds_on_known_calls() {
+    let cases = [
+        vec![
+            write(b"POST / HTTP/1.1\r\nCookie: x\r\n\r\n"),
+            read(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"),
+            write(b"Tail").after_hole(3),
+        ],
+        vec![
+            write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore"),
+            read(b"HTTP/1.1 200 OK\r\n"),
+        ],
+        vec![write(
+            b"GET /?X-Amz-Credential=A%2Fb&X-Amz-Signature=c HTTP/1.1\n\n",
+        )],
+        vec![],
+    ];
     for size in [0, 1, 5] {
-        fuzz(
-            &[
-                &[size][..],
-                b"POST / HTTP/1.1\r\nCookie: x\r\n\r\n\0HTTP/1.1 200 OK\r\nA: b\r\n\r\n\0!Tail",
-            ]
-            .concat(),
-        );
-        fuzz(
-            &[
-                &[size][..],
-                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore\0POST / HTTP/1.1",
-            ]
-            .concat(),
-        );
-        fuzz(
-            &[
-                &[size][..],
-                b"GET /?X-Amz-Credential=A%2Fb&X-Amz-Signature=c HTTP/1.1\n\n",
-            ]
-            .concat(),
-        );
+        for calls in &cases {
+            fuzz(&[&[size][..], &Call::script(calls)].concat());
+        }
     }
     fuzz(b"");
 }
@@ -488,13 +478,21 @@ proptest! {
 
     #[test]
     fn anything_like_http_is_survived(
-        parts in prop::collection::vec(prop::sample::select(vec![
+        calls in prop::collection::vec((prop::collection::vec(prop::sample::select(vec![
             "GET ", "POST ", "/", "?", "&", "X-Amz-Signature=", "X-Amz-Credential=", "%2F", " HTTP/1.1", "HTTP/1.1 200", "\r", "\n",
-            "\r\n", "Cookie", ":", " ", "\t", "Authorization", "Bearer", "AWS4-HMAC-SHA256", "Credential=", ",", "a", "\0", "\0!", "PRI * HTTP/2.0\r\n\r\nSM",
-        ]), 0..30),
+            "\r\n", "Cookie", ":", " ", "\t", "Authorization", "Bearer", "AWS4-HMAC-SHA256", "Credential=", ",", "a", "PRI * HTTP/2.0\r\n\r\nSM",
+        ]), 0..20), any::<bool>(), 0..3_u64), 0..4),
         size in any::<u8>(),
     ) {
-        fuzz(&[&[size], parts.concat().as_bytes()].concat());
+        let texts: Vec<_> = calls.iter().map(|(parts, read, hole)| (parts.concat(), *read, *hole)).collect();
+        let calls: Vec<_> = texts
+            .iter()
+            .map(|(text, read, hole)| {
+                let call = if *read { Call::read(text.as_bytes()) } else { Call::write(text.as_bytes()) };
+                call.after_hole(*hole)
+            })
+            .collect();
+        fuzz(&[&[size], Call::script(&calls).as_slice()].concat());
     }
 }
 

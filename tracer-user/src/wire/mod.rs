@@ -5,6 +5,8 @@
 
 pub mod encoding;
 pub mod eventstream;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod http1;
 #[cfg(test)]
 mod oracle_tests;
@@ -90,7 +92,7 @@ impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
             StreamEvent::Gap { direction, .. } => {
                 self.beginning.joined_late = true;
                 if let Protocol::Undecided(sniffed) = &mut self.protocol {
-                    *sniffed.of(direction) = None;
+                    pass_over(sniffed.of(direction).take(), context.counters);
                 }
             }
             StreamEvent::Silent { .. } => self.beginning.joined_late = true,
@@ -125,11 +127,12 @@ impl Conversation {
         } = piece;
         let slot = sniffed.of(direction);
         if call_start && (late || slot.is_none()) {
-            *slot = Some(FirstBytes {
+            let fresh = FirstBytes {
                 bytes: Vec::new(),
                 thread,
                 time,
-            });
+            };
+            pass_over(slot.replace(fresh), context.counters);
         }
         let Some(first) = slot else {
             context
@@ -151,7 +154,8 @@ impl Conversation {
             }
             // In the middle of a connection anything may come at the start of a call.
             _ if late => {
-                *slot = None;
+                first.bytes.truncate(known);
+                pass_over(slot.take(), context.counters);
                 context
                     .counters
                     .add(Counter::UnsynchronisedBytes, bytes.len() as u64);
@@ -204,6 +208,11 @@ impl Conversation {
         self.protocol = Protocol::Foreign;
         context.sink.foreign(context.connection);
     }
+}
+
+fn pass_over(first: Option<FirstBytes>, counters: &mut Counters) {
+    let length = first.map_or(0, |first| first.bytes.len());
+    counters.add(Counter::UnsynchronisedBytes, length as u64);
 }
 
 impl Sniffed {

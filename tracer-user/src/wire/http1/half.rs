@@ -171,6 +171,7 @@ impl Half {
                         HeadStep::Hungry => return None,
                         HeadStep::Whole(whole) => return Some(Step::Head(whole)),
                         HeadStep::Broken => {
+                            counters.add(Counter::UnsynchronisedBytes, head.bytes.len() as u64);
                             self.lose(input, counters);
                             return Some(Step::Lost);
                         }
@@ -270,6 +271,9 @@ impl PartialHead {
             && let Some(length) = head::length(input.bytes, 0).filter(|length| *length <= HEAD_MAX)
         {
             let (bytes, rest) = input.bytes.split_at(length);
+            if is_foreign(bytes) {
+                return HeadStep::Broken;
+            }
             input.bytes = rest;
             return self.whole(Cow::Borrowed(bytes));
         }
@@ -281,7 +285,7 @@ impl PartialHead {
             .unwrap_or(input.bytes);
         self.bytes.extend_from_slice(taken);
         if is_foreign(&self.bytes) {
-            return HeadStep::Broken;
+            return self.broken(known);
         }
         match head::length(&self.bytes, self.scanned) {
             Some(length) => {
@@ -293,7 +297,7 @@ impl PartialHead {
                 let bytes = std::mem::take(&mut self.bytes);
                 self.whole(Cow::Owned(bytes))
             }
-            None if self.bytes.len() >= HEAD_MAX => HeadStep::Broken,
+            None if self.bytes.len() >= HEAD_MAX => self.broken(known),
             None => {
                 self.scanned = self.bytes.len();
                 input.bytes = &[];
@@ -302,10 +306,13 @@ impl PartialHead {
         }
     }
 
+    /// Keeps only what earlier pieces brought: the rest is still in the input.
+    fn broken<'a>(&mut self, known: usize) -> HeadStep<'a> {
+        self.bytes.truncate(known);
+        HeadStep::Broken
+    }
+
     fn whole<'a>(&self, bytes: Cow<'a, [u8]>) -> HeadStep<'a> {
-        if is_foreign(&bytes) {
-            return HeadStep::Broken;
-        }
         HeadStep::Whole(WholeHead {
             bytes,
             time: self.time,
