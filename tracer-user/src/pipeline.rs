@@ -1,6 +1,9 @@
 //! The core as one value: `ProbeEvent`s go in, spans and verdicts come out. Live tracing and replay call the same
 //! [`Pipeline::push`].
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 use crate::bedrock::{Calls, Output};
 use crate::conn::Connections;
 use crate::counters::{Counter, Counters};

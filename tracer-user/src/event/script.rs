@@ -159,6 +159,9 @@ pub fn events<'c>(calls: &'c [Call<'_>], size: usize) -> Vec<(usize, ProbeEvent<
     events
 }
 
+/// The process that makes all calls.
+pub const PROCESS: ProcessKey = ProcessKey { pid: 1, start_ns: 1 };
+
 /// Where a connection of the script stands.
 struct Connection {
     address: u64,
@@ -169,9 +172,8 @@ struct Connection {
 
 impl Connection {
     fn key(&self) -> ConnectionKey {
-        let process = ProcessKey { pid: 1, start_ns: 1 };
         ConnectionKey {
-            process,
+            process: PROCESS,
             address: self.address,
             generation: self.generation,
         }
