@@ -188,4 +188,6 @@ impl fmt::Display for Known {
 }
 
 #[cfg(test)]
+mod live_tests;
+#[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ fn resolve_bytes(bytes: &[u8]) -> Result<Resolved, Unresolved> {
 }
 
 /// The libssl of this system, wherever the distribution puts it.
-fn system_libssl() -> PathBuf {
+pub(super) fn system_libssl() -> PathBuf {
     let folders = [
         "/usr/lib/x86_64-linux-gnu",
         "/usr/lib/aarch64-linux-gnu",
@@ -176,48 +176,40 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Versions that this system does not have, from the wheels of a well-known package.
-#[test]
-fn bundled_openssl_of_1_1_1_and_3_5_is_proven_too() {
+/// A libssl that a wheel of a well-known package brings along, for versions that this system does not have. It stays as
+/// long as the folder.
+pub(super) fn bundled_libssl(folder: &Path, release: &str) -> Option<PathBuf> {
     if !cfg!(target_arch = "x86_64") {
         eprintln!("NOT RUN: the wheels are for x86-64");
-        return;
+        return None;
     }
+    let target = folder.join(release);
+    let installed = Command::new("python3")
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        .args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"])
+        .args(["--only-binary", ":all:", "--python-version", "3.11"])
+        .args(["--platform", "manylinux2014_x86_64", "--target"])
+        .arg(&target)
+        .arg(format!("psycopg2-binary=={release}"))
+        .status();
+    if !installed.is_ok_and(|status| status.success()) {
+        eprintln!("NOT RUN: pip could not fetch psycopg2-binary {release}");
+        return None;
+    }
+    fs::read_dir(target.join("psycopg2_binary.libs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("libssl-"))
+}
+
+#[test]
+fn bundled_openssl_of_1_1_1_and_3_5_is_proven_too() {
     let folder = tempfile::tempdir().unwrap();
     for (release, version, write_count) in [("2.9.5", "1.1.1", 3), ("2.9.13", "3.5", 4)] {
-        let target = folder.path().join(release);
-        let installed = Command::new("python3")
-            .env("PIP_ROOT_USER_ACTION", "ignore")
-            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--only-binary",
-                ":all:",
-                "--no-compile",
-            ])
-            .args([
-                "--python-version",
-                "3.11",
-                "--platform",
-                "manylinux2014_x86_64",
-                "--target",
-            ])
-            .arg(&target)
-            .arg(format!("psycopg2-binary=={release}"))
-            .status();
-        if !installed.is_ok_and(|status| status.success()) {
-            eprintln!("NOT RUN: pip could not fetch psycopg2-binary {release}");
+        let Some(libssl) = bundled_libssl(folder.path(), release) else {
             continue;
-        }
-        let libssl = fs::read_dir(target.join("psycopg2_binary.libs"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("libssl-"))
-            .expect("the wheel bundles libssl");
+        };
         let resolved = resolve_path(&libssl).unwrap();
         assert_eq!(roles(&resolved), internal(write_count), "{libssl:?}");
         let found = resolved.library.version.unwrap();
