@@ -12,13 +12,14 @@ use crate::wire::eventstream::{Broken, BrokenReason, Decoder, Item, Message, Mes
 
 use super::assembly::Assembly;
 use super::body::{Body, Keep};
-use super::call::{Attempt, Call, Gaps, Timings, TraceHeaders, Usage};
+use super::call::{Attempt, Call, Gaps, Guardrail, Timings, TraceHeaders, Usage};
 use super::calls::phase;
 use super::content::Content;
 use super::failure::{self, ErrorBody, Failure};
 use super::family::{Facts, Family, Task, converse};
 use super::json::{self, Json};
 use super::operation::{Operation, Purpose};
+use super::parameters::Parameters;
 use super::route::Route;
 
 /// Longest header value taken over. `tracestate` may have 512 bytes and more (W3C Trace Context, section 3.3.1.5).
@@ -125,13 +126,13 @@ impl Exchange {
                 session: header(fields, "x-amzn-bedrock-agentcore-runtime-session-id")
                     .or_else(|| route.resource.session.clone()),
                 route,
-                parameters: Default::default(),
+                parameters: Parameters::default(),
                 usage: Usage::default(),
                 stop_reasons: Vec::new(),
                 response_id: None,
                 response_model: None,
                 tool_calls: Vec::new(),
-                guardrail: Default::default(),
+                guardrail: Guardrail::default(),
                 status: None,
                 failure: None,
                 request_id: None,

@@ -269,9 +269,7 @@ impl<'a> serde::Deserialize<'a> for Key<'a> {
                 Ok(Key(Cow::Owned(name.to_owned())))
             }
         }
-        deserializer
-            .deserialize_str(Name)
-            .map_err(|error| D::Error::custom(error))
+        deserializer.deserialize_str(Name).map_err(D::Error::custom)
     }
 }
 

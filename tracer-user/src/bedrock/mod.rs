@@ -18,5 +18,8 @@ pub mod stop;
 
 mod assembly;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub use call::Call;
 pub use calls::{Calls, Output};

@@ -9,7 +9,7 @@ pub enum Service {
     AgentRuntime,
     /// `bedrock-agentcore`: hosted agents and their tools.
     AgentCore,
-    /// `bedrock-mantle`: OpenAI- and Anthropic-compatible models.
+    /// `bedrock-mantle`: `OpenAI`- and Anthropic-compatible models.
     Mantle,
 }
 

@@ -1,4 +1,4 @@
-//! Prompts and answers as the message JSON of the GenAI conventions, each attribute bounded.
+//! Prompts and answers as the message JSON of OpenTelemetry's `gen_ai` conventions, each attribute bounded.
 
 use std::cell::Cell;
 

@@ -9,5 +9,8 @@ pub mod span;
 mod span_builder;
 mod spans;
 
+#[cfg(test)]
+mod tests;
+
 pub use span_builder::span_of;
 pub use spans::Spans;

@@ -1,4 +1,4 @@
-//! Every name that a span may carry: the GenAI conventions of OpenTelemetry v1.41, what AWS instrumentations already use, and
+//! Every name that a span may carry: the `gen_ai` conventions of OpenTelemetry v1.41, what AWS instrumentations already use, and
 //! geophone's own under `geophone.`.
 //!
 //! Nothing else spells a name, and `docs/signals.md` tells of each; a test compares the two.

@@ -10,7 +10,7 @@ use super::span::Span;
 use super::span_builder::span_of;
 
 /// Most processes remembered. The one told of first is forgotten first; its spans then know the pid only.
-pub(super) const MAX_PROCESSES: usize = 65_536;
+const MAX_PROCESSES: usize = 65_536;
 
 /// Turns calls into spans.
 #[derive(Debug)]
