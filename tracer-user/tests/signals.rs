@@ -1,0 +1,76 @@
+//! `docs/signals.md` tells of every name that is emitted, and of no other.
+
+use std::collections::BTreeSet;
+
+use tracer_user::genai::semconv::{self, error, finish, incomplete, operation, output};
+
+/// Words in back quotes.
+fn quoted(page: &str) -> BTreeSet<&str> {
+    page.lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+fn page() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/signals.md");
+    std::fs::read_to_string(path).expect("docs/signals.md is part of the repository")
+}
+
+#[test]
+fn every_name_and_value_is_told() {
+    let page = page();
+    let told = quoted(&page);
+    let values = [
+        operation::CHAT,
+        operation::TEXT_COMPLETION,
+        operation::GENERATE_CONTENT,
+        operation::EMBEDDINGS,
+        operation::INVOKE_AGENT,
+        operation::RETRIEVAL,
+        operation::RERANK,
+        finish::STOP,
+        finish::LENGTH,
+        finish::TOOL_CALL,
+        finish::CONTENT_FILTER,
+        finish::ERROR,
+        output::JSON,
+        output::IMAGE,
+        error::CONNECTION_CLOSED,
+        error::STREAM_TRUNCATED,
+        semconv::PROVIDER,
+        semconv::RPC_AWS,
+    ];
+    let missing: Vec<&str> = semconv::ATTRIBUTES
+        .iter()
+        .chain(semconv::EVENTS)
+        .chain(&incomplete::ALL)
+        .chain(&values)
+        .copied()
+        .filter(|name| !told.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "docs/signals.md does not tell of {missing:?}");
+}
+
+#[test]
+fn no_name_is_told_that_is_not_emitted() {
+    let page = page();
+    let invented: Vec<&str> = quoted(&page)
+        .into_iter()
+        .filter(|word| {
+            ["gen_ai.", "aws.bedrock.", "geophone."]
+                .iter()
+                .any(|start| word.starts_with(start) && *word != *start)
+        })
+        .filter(|name| !semconv::ATTRIBUTES.contains(name))
+        .collect();
+    assert!(
+        invented.is_empty(),
+        "docs/signals.md tells of {invented:?}, which nothing emits"
+    );
+}
+
+#[test]
+fn names_are_spelled_once() {
+    let names: BTreeSet<&&str> = semconv::ATTRIBUTES.iter().collect();
+    assert_eq!(names.len(), semconv::ATTRIBUTES.len());
+}
