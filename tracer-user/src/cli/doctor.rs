@@ -1,11 +1,11 @@
 //! `geophone doctor`: what can be traced here, what cannot, and how to change that.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
+use super::coverage::program;
 use super::failure::Failure;
 use crate::probe::checks::{self, Check, Status};
 use crate::probe::coverage::{self, Coverage, Verdict};
@@ -112,29 +112,11 @@ fn write_check(f: &mut fmt::Formatter<'_>, check: &Check) -> fmt::Result {
 }
 
 fn write_process(f: &mut fmt::Formatter<'_>, process: &Coverage) -> fmt::Result {
-    writeln!(f, "  {:>7}  {}", process.pid, name(process))?;
+    writeln!(f, "  {:>7}  {}", process.pid, program(process))?;
     for library in &process.libraries {
         writeln!(f, "           {library}")?;
     }
     Ok(())
-}
-
-/// The executable and, where the next word is no option, that as well: an interpreter's script. More of a command line may
-/// be a secret, and what the doctor says is often passed on.
-fn name(process: &Coverage) -> String {
-    let mut name = if process.executable.is_empty() {
-        process.command_line.first().cloned().unwrap_or_default()
-    } else {
-        process.executable.clone()
-    };
-    if let Some(word) = process.command_line.get(1).filter(|word| is_script(word)) {
-        write!(name, " {word}").ok();
-    }
-    name.chars().filter(|letter| !letter.is_control()).collect()
-}
-
-fn is_script(word: &str) -> bool {
-    !word.starts_with('-') && Path::new(word).extension().is_some()
 }
 
 /// Processes whose mappings we may not read.
@@ -161,25 +143,6 @@ fn hidden_processes() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_line_is_told_only_as_far_as_it_says_which_program_it_is() {
-        let process = |words: &[&str]| Coverage {
-            pid: 1,
-            executable: "/usr/bin/python3".to_owned(),
-            command_line: words.iter().map(|&word| word.to_owned()).collect(),
-            libraries: Vec::new(),
-        };
-        assert_eq!(
-            name(&process(&["python3", "app.py", "--key=s3cret"])),
-            "/usr/bin/python3 app.py"
-        );
-        assert_eq!(
-            name(&process(&["python3", "-c", "print('s3cret')"])),
-            "/usr/bin/python3"
-        );
-        assert_eq!(name(&process(&["python3", "s3cret"])), "/usr/bin/python3");
-    }
 
     #[test]
     fn a_host_that_lacks_something_is_told_what_and_how_to_get_it() {

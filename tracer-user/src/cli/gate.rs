@@ -24,11 +24,12 @@ pub(super) const NAME: &str = "__gate";
 pub(super) struct Gated {
     child: Child,
     pid: Pid,
+    program: PathBuf,
 }
 
 impl Gated {
     /// Starts the gate and waits until it stands.
-    pub(super) fn start(command: &[OsString]) -> Result<Self, Failure> {
+    pub(super) fn start(command: &[OsString], program: PathBuf) -> Result<Self, Failure> {
         let failed = |why: io::Error| {
             Failure::new(
                 "cannot start the command",
@@ -46,7 +47,7 @@ impl Gated {
         let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         loop {
             match rustix::process::waitid(WaitId::Pid(pid), options) {
-                Ok(_) => return Ok(Self { child, pid }),
+                Ok(_) => return Ok(Self { child, pid, program }),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(failed(error.into())),
             }
@@ -56,6 +57,11 @@ impl Gated {
     /// Process id, the same before and after the gate.
     pub(super) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The file that the command runs.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Lets the command begin.

@@ -12,7 +12,7 @@ use super::gate::Gated;
 use super::signals::{Meant, Signals};
 use super::spans::{Stages, Standard};
 use super::target::{Target, is_running};
-use super::{note, summary};
+use super::{coverage, note, summary};
 use crate::capture::{Recording, RecordingError};
 use crate::event::ProbeEvent;
 use crate::export::WhenFull;
@@ -35,7 +35,7 @@ pub(super) fn trace(
     let watched = match target {
         Target::Host => Watched::Host,
         Target::Processes(pids) => Watched::Processes(pids),
-        Target::Command { words, program: _ } => Watched::Command(Gated::start(words)?),
+        Target::Command { words, program } => Watched::Command(Gated::start(words, program)?),
     };
     let session = match Session::start(&watched, stages, recorder) {
         Ok(session) => session,
@@ -96,7 +96,10 @@ impl Session {
             let remedy = "check the limits on threads and open files (ulimit -a)";
             Failure::new("cannot listen for signals", error, remedy)
         })?;
-        let tracer = Tracer::start(Options::new(scope)).map_err(|error| cannot_trace(&error))?;
+        let mut tracer = Tracer::start(Options::new(scope)).map_err(|error| cannot_trace(&error))?;
+        if let Watched::Command(command) = watched {
+            tracer.prepare_command(command.program().as_os_str());
+        }
         stages.steer(tracer.verdicts());
         Ok(Self {
             tracer,
@@ -109,8 +112,14 @@ impl Session {
 
     fn run(mut self, watched: Watched) -> Result<ExitCode, Failure> {
         match &watched {
-            Watched::Host => note(format_args!("tracing every process; Ctrl-C ends")),
-            Watched::Processes(_) => note(format_args!("tracing; Ctrl-C ends, the traced processes go on")),
+            Watched::Host => {
+                coverage::tell_host(&self.tracer.coverage());
+                note(format_args!("tracing every process; Ctrl-C ends"));
+            }
+            Watched::Processes(pids) => {
+                coverage::tell_processes(&self.tracer.coverage(), pids);
+                note(format_args!("tracing; Ctrl-C ends, the traced processes go on"));
+            }
             Watched::Command(command) => command.release(),
         }
         let Ending { status, failure } = self.follow(watched);
@@ -288,11 +297,8 @@ impl Recorder {
 }
 
 fn cannot_trace(error: &probe::Error) -> Failure {
-    Failure::new(
-        "cannot trace",
-        error,
-        "`geophone doctor` says what this host lacks and how to change that",
-    )
+    let remedy = "`geophone doctor` says what this host lacks and how to change that";
+    Failure::new("cannot trace", error, remedy)
 }
 
 fn cannot_record(error: &RecordingError) -> Failure {

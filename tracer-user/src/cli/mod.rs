@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 failed, 2 bad usage; with `exec` and `record -- CMD` the exit code is that of the command.
 
 mod arguments;
+mod coverage;
 mod doctor;
 mod failure;
 mod gate;
