@@ -175,6 +175,13 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// No fields yet, with room for so many.
+    pub fn with_capacity(count: usize) -> Self {
+        Self {
+            fields: Vec::with_capacity(count),
+        }
+    }
+
     /// Adds a field at the end.
     pub fn push(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, [u8]>>) {
         self.fields.push((name.into(), value.into()));

@@ -1,4 +1,7 @@
 //! `br` (RFC 7932).
+//!
+//! Of a broken stream the decoder gives up what it holds when it notices. So how much comes out before the hole may depend
+//! on how the stream was cut; for every stream that is valid so far it does not.
 
 use std::fmt;
 

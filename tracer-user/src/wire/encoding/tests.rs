@@ -237,6 +237,14 @@ proptest! {
             let pieces: Vec<&[u8]> = coded.chunks(size).collect();
             let (given, _) = decoded(&[coding], &pieces);
             prop_assert!(given.holes.len() <= 1);
+            let (whole, _) = decoded(&[coding], &[&coded]);
+            if coding == "br" {
+                let common = given.bytes.len().min(whole.bytes.len());
+                prop_assert_eq!(&given.bytes[..common], &whole.bytes[..common]);
+                prop_assert_eq!(given.holes.len(), whole.holes.len());
+            } else {
+                prop_assert_eq!(given, whole, "{}", coding);
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Heads: request and status lines, fields, and what they say about the body.
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
-use httparse::{EMPTY_HEADER, Header, ParserConfig};
+use httparse::{Header, ParserConfig};
 use memchr::memchr;
 
 use super::body::Framing;
@@ -57,12 +58,12 @@ pub(super) fn length(bytes: &[u8], scanned: usize) -> Option<usize> {
 
 /// Reads a whole request head; none when it is not one.
 pub(super) fn request(bytes: &[u8]) -> Option<Request<'_>> {
-    let mut slots = [EMPTY_HEADER; FIELDS_MAX];
-    let mut parsed = httparse::Request::new(&mut slots);
+    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Request::new(&mut []);
     ParserConfig::default()
         .allow_multiple_spaces_in_request_line_delimiters(true)
         .ignore_invalid_headers_in_requests(true)
-        .parse_request(&mut parsed, bytes)
+        .parse_request_with_uninit_headers(&mut parsed, bytes, &mut slots)
         .ok()
         .filter(httparse::Status::is_complete)?;
     let method = parsed.method?;
@@ -96,13 +97,13 @@ pub(super) fn request(bytes: &[u8]) -> Option<Request<'_>> {
 
 /// Reads a whole response head; none when it is not one.
 pub(super) fn response(bytes: &[u8]) -> Option<Response<'_>> {
-    let mut slots = [EMPTY_HEADER; FIELDS_MAX];
-    let mut parsed = httparse::Response::new(&mut slots);
+    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
     ParserConfig::default()
         .allow_multiple_spaces_in_response_status_delimiters(true)
         .allow_spaces_after_header_name_in_responses(true)
         .ignore_invalid_headers_in_responses(true)
-        .parse_response(&mut parsed, bytes)
+        .parse_response_with_uninit_headers(&mut parsed, bytes, &mut slots)
         .ok()
         .filter(httparse::Status::is_complete)?;
     let head = ResponseHead {
@@ -201,7 +202,7 @@ fn version(minor: Option<u8>) -> Option<Version> {
 }
 
 fn fields<'a>(headers: &[Header<'a>]) -> Fields<'a> {
-    let mut fields = Fields::default();
+    let mut fields = Fields::with_capacity(headers.len());
     for Header { name, value } in headers {
         fields.push(*name, *value);
     }
