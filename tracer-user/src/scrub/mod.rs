@@ -9,8 +9,8 @@
 //! - in request targets the signature, the session token and the access key id of presigned URLs;
 //! - everything on a connection direction before a call that begins like an HTTP/1 message: other protocols, and what was
 //!   under way when the probes came;
-//! - after a hole, what may be the rest of a credential: up to the next line end, or a byte that no header can hold. In the body
-//!   of a response nothing is blanked after a hole.
+//! - after a hole, what may be the rest of a credential: up to the next line end, or a byte that no header can hold. In a body
+//!   nothing is blanked after a hole, as far as it is sure to be the same body: in a response, and in the same call of a request.
 //!
 //! A line that looks like a credential header is blanked in a body too. Bodies are not searched otherwise. A request that
 //! begins in the middle of a call, behind a body without a line end, has its header fields blanked, but not its target.
@@ -137,7 +137,10 @@ impl Scrubber {
             Direction::Write => &mut connection.write,
         };
         if data.stream_offset != stream.next {
-            stream.text.hole();
+            let call = data.stream_offset.saturating_sub(data.call_offset);
+            stream
+                .text
+                .hole(call < stream.next && stream.next < data.stream_offset);
         }
         stream.next = data.stream_offset.saturating_add(length as u64);
 

@@ -240,6 +240,27 @@ fn after_a_hole_in_its_body_a_response_stays_readable() {
 }
 
 #[test]
+fn the_end_of_a_call_whose_middle_was_left_out_stays_readable() {
+    let mut scrubber = Scrubber::new();
+    let mut piece = |call_offset, stream_offset, bytes: &'static [u8]| {
+        let ProbeEvent::Data(event) = data(0, stream_offset, bytes) else {
+            unreachable!()
+        };
+        match scrubber.scrub(ProbeEvent::Data(Data { call_offset, ..event })) {
+            Some(ProbeEvent::Data(data)) => String::from_utf8_lossy(&data.bytes).into_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    piece(0, 0, b"POST / HTTP/1.1\r\n\r\n{\"messages\":");
+    assert_eq!(
+        piece(1000, 1000, b"\"inferenceConfig\":{}}"),
+        "\"inferenceConfig\":{}}"
+    );
+    // Of the next call the beginning is missing: it may have been a head.
+    assert_eq!(piece(500, 2000, b"secret\r\nA: b"), "******\r\nA: b");
+}
+
+#[test]
 fn of_http2_only_the_preface_is_handed_on() {
     let preface = secrets::HTTP2_PREFACE;
     let hello = [preface.as_bytes(), b"\x00\x00\x12\x04compressed credentials"].concat();

@@ -113,8 +113,8 @@ impl Text {
         matches!(self.place, Place::Preface(_) | Place::Http2)
     }
 
-    /// Bytes are missing here.
-    pub(super) fn hole(&mut self) {
+    /// Bytes are missing here; `within_call`: all of them are of the call whose bytes came before.
+    pub(super) fn hole(&mut self, within_call: bool) {
         let otherwise = match self.place {
             Place::Http2 => return,
             Place::Preface(_) => {
@@ -126,9 +126,18 @@ impl Text {
                 otherwise: Otherwise::Unidentified,
                 ..
             }) => Otherwise::Unidentified,
-            // The body of a response goes on, most likely, and holds what we are here for.
-            _ if self.responses && !self.in_head => Otherwise::Open,
-            _ => Otherwise::Tail,
+            // The body goes on, and what follows holds what we are here for. Only a client that sends requests ahead of their
+            // responses would begin another one in the same call.
+            Place::Line(Otherwise::Open)
+            | Place::Begin(Begin {
+                otherwise: Otherwise::Open,
+                word: Word::EMPTY,
+                ..
+            }) if !self.in_head && (self.responses || within_call) => Otherwise::Open,
+            _ => {
+                self.in_head = true;
+                Otherwise::Tail
+            }
         };
         self.place = Place::Line(otherwise);
     }

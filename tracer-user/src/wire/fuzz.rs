@@ -30,9 +30,8 @@ pub fn encoding(data: &[u8]) {
     let Some((&[codings, size], body)) = data.split_first_chunk() else {
         return;
     };
-    const NAMES: [&str; 5] = ["gzip", "deflate", "br", "zstd", "identity"];
     let names = || {
-        let of = |choice: u8| NAMES.get(usize::from(choice % 8)).copied();
+        let of = |choice: u8| CODINGS.get(usize::from(choice % 8)).copied();
         of(codings).into_iter().chain(of(codings / 8))
     };
     let decode = |size: usize| {
@@ -44,7 +43,7 @@ pub fn encoding(data: &[u8]) {
             if let BodyPart::Bytes(bytes) = part {
                 length += bytes.len() as u64;
             }
-            body_log.part("body", part);
+            body_log.part("body", &part);
         };
         for piece in body.chunks(size) {
             decoder.push(BodyPart::Bytes(piece), &mut counters, &mut give);
@@ -59,6 +58,8 @@ pub fn encoding(data: &[u8]) {
         assert_eq!(decode(size), whole, "pieces of {size} bytes change the outcome");
     }
 }
+
+const CODINGS: [&str; 5] = ["gzip", "deflate", "br", "zstd", "identity"];
 
 /// Two windows of 16 MiB and their tables.
 const DECODER_HELD_MAX: usize = 40 << 20;
@@ -92,7 +93,7 @@ impl Log {
         self.lines.push((line, Vec::new()));
     }
 
-    fn part(&mut self, whose: &str, part: BodyPart<'_>) {
+    fn part(&mut self, whose: &str, part: &BodyPart<'_>) {
         let kind = match part {
             BodyPart::Bytes(_) => format!("{whose} bytes"),
             BodyPart::Hole(hole) => match hole.reason {
@@ -100,7 +101,7 @@ impl Log {
                 HoleReason::Undecodable => format!("{whose} undecodable"),
             },
         };
-        let bytes = match part {
+        let bytes: &[u8] = match part {
             BodyPart::Bytes(bytes) => bytes,
             BodyPart::Hole(_) => &[],
         };
@@ -115,8 +116,8 @@ impl HttpSink for Log {
     fn http(&mut self, connection: ConnectionKey, exchange: ExchangeNumber, event: HttpEvent<'_>) {
         let of = format!("{}.{} {}", connection.address, connection.generation, exchange.0);
         match event {
-            HttpEvent::RequestBody { part, .. } => self.part(&format!("{of} request"), part),
-            HttpEvent::ResponseBody { part, .. } => self.part(&format!("{of} response"), part),
+            HttpEvent::RequestBody { part, .. } => self.part(&format!("{of} request"), &part),
+            HttpEvent::ResponseBody { part, .. } => self.part(&format!("{of} response"), &part),
             event => self.line(format!("{of} {event:?}")),
         }
     }
