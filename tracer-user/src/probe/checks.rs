@@ -2,10 +2,8 @@
 
 use std::fs;
 
+use super::OLDEST_KERNEL;
 use super::watch::Watch;
-
-/// Oldest kernel that the programs load on.
-pub const OLDEST_KERNEL: (u32, u32) = (5, 15);
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
