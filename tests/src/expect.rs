@@ -145,8 +145,10 @@ fn attributes(served: &Served) -> Attributes {
         } = *usage;
         let input = input + cache_read.unwrap_or(0) + cache_write.unwrap_or(0);
         set("gen_ai.usage.input_tokens", input.into());
-        set("gen_ai.usage.output_tokens", output.into());
-        set("gen_ai.usage.total_tokens", usage.total().into());
+        if let Some(output) = output {
+            set("gen_ai.usage.output_tokens", output.into());
+            set("gen_ai.usage.total_tokens", (input + output).into());
+        }
         if let Some(read) = cache_read {
             set("gen_ai.usage.cache_read.input_tokens", read.into());
         }
@@ -195,7 +197,7 @@ fn attributes(served: &Served) -> Attributes {
 /// Reasons of the wire in the words of the convention; `error` where one was due and none came.
 fn finish_reason(served: &Served) -> &'static str {
     match served.stop_reason.as_deref() {
-        Some("end_turn" | "stop_sequence" | "FINISH") => "stop",
+        Some("end_turn" | "stop_sequence" | "FINISH" | "STOP_CRITERIA_MET") => "stop",
         Some("tool_use") => "tool_call",
         Some("max_tokens" | "LENGTH") => "length",
         Some("content_filtered" | "guardrail_intervened" | "CONTENT_FILTERED") => "content_filter",
@@ -284,7 +286,7 @@ mod tests {
             error_message: None,
             usage: Some(Usage {
                 input: 10,
-                output: 3,
+                output: Some(3),
                 cache_read: Some(100),
                 cache_write: Some(0),
             }),

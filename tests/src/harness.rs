@@ -35,20 +35,13 @@ impl Recording {
 
     /// Replays the file and wants exactly the live spans, ids, times and order included.
     pub fn replay_equals_live(&self) -> Result<()> {
-        let mut command = Command::new(geophone()?);
-        command
-            .args(["replay", "--format", "otlp-json"])
-            .arg(self.capture());
-        let mut replay = Program::start("geophone replay", &mut command)?;
-        replay.close_stdin();
-        let replayed = from_otlp_json_lines(&replay.remaining_lines()?.join("\n"))?;
-        replay.succeed()?;
+        let (replayed, said) = replay(&self.capture())?;
         ensure!(
             replayed.len() == self.spans.len(),
             "{} spans live, {} from the file; replay said:\n{}",
             self.spans.len(),
             replayed.len(),
-            replay.stderr()
+            said
         );
         for (live, replayed) in self.spans.iter().zip(&replayed) {
             ensure!(
@@ -112,6 +105,17 @@ impl Recording {
         );
         Ok(())
     }
+}
+
+/// Spans of `geophone replay FILE`, and what it said on standard error.
+pub fn replay(file: &Path) -> Result<(Vec<Span>, String)> {
+    let mut command = Command::new(geophone()?);
+    command.args(["replay", "--format", "otlp-json"]).arg(file);
+    let mut replay = Program::start("geophone replay", &mut command)?;
+    replay.close_stdin();
+    let spans = from_otlp_json_lines(&replay.remaining_lines()?.join("\n"))?;
+    replay.succeed()?;
+    Ok((spans, replay.stderr()))
 }
 
 /// Path of a request as the SDKs encode it.

@@ -29,6 +29,7 @@ fn main() -> Result<()> {
     let fake = FakeBedrock::start(&Options {
         tls: arguments.tls,
         http2: arguments.http2,
+        tap: None,
     })?;
     print_line(&serde_json::json!({
         "endpoint": fake.endpoint(),

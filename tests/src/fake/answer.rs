@@ -106,12 +106,15 @@ impl Reply {
             Stop::EndTurn
         };
         let caches = call.family != Family::Titan;
+        // Nova's own body tells its cache counts always, the others when there is something to tell.
+        let own_body = !matches!(call.operation, Operation::Converse | Operation::ConverseStream);
+        let unused = (call.family == Family::Nova && own_body).then_some(0);
         Self {
             usage: Usage {
                 input: 8 + call.prompt_characters / 4,
-                output: 2 * deltas.len() as u64 + if tool_call.is_some() { 11 } else { 0 },
-                cache_read: scenario.cache_read.filter(|_| caches),
-                cache_write: scenario.cache_write.filter(|_| caches),
+                output: Some(2 * deltas.len() as u64 + if tool_call.is_some() { 11 } else { 0 }),
+                cache_read: scenario.cache_read.or(unused).filter(|_| caches),
+                cache_write: scenario.cache_write.or(unused).filter(|_| caches),
             },
             deltas,
             tool_call,
@@ -185,7 +188,10 @@ fn invoke_fields(usage: &Usage) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("x-amzn-bedrock-invocation-latency", LATENCY_MS.to_string()),
         ("x-amzn-bedrock-input-token-count", usage.input.to_string()),
-        ("x-amzn-bedrock-output-token-count", usage.output.to_string()),
+        (
+            "x-amzn-bedrock-output-token-count",
+            usage.output.unwrap_or(0).to_string(),
+        ),
     ];
     if let Some(read) = usage.cache_read {
         fields.push(("x-amzn-bedrock-cache-read-input-token-count", read.to_string()));

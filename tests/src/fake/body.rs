@@ -28,12 +28,23 @@ pub(super) enum Step {
 pub(super) enum Fact {
     Frame,
     Content(String),
-    ToolCall { name: String, id: String },
-    Identity { id: String, model: String },
+    ToolCall {
+        name: String,
+        id: String,
+    },
+    Identity {
+        id: String,
+        model: String,
+    },
     Stop(String),
     Usage(Usage),
+    /// What a beginning tells: the prompt's tokens alone count.
+    InputUsage(Usage),
     Latency(u64),
-    Error { kind: String, message: String },
+    Error {
+        kind: String,
+        message: String,
+    },
 }
 
 /// The body. What was served goes to the log when the body ends or is given up.
@@ -145,6 +156,12 @@ impl Record {
                 }
                 Fact::Stop(reason) => served.stop_reason = Some(reason),
                 Fact::Usage(usage) => served.usage = Some(usage),
+                Fact::InputUsage(usage) => {
+                    served.usage = Some(Usage {
+                        output: None,
+                        ..usage
+                    })
+                }
                 Fact::Latency(milliseconds) => served.latency_ms = Some(milliseconds),
                 Fact::Error { kind, message } => {
                     served.error = Some(kind);

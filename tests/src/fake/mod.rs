@@ -13,6 +13,7 @@ mod request;
 pub mod scenario;
 mod served;
 mod server;
+pub mod tap;
 pub mod tls;
 
 pub use served::{Operation, Parameters, Served, ServedLog, Usage};

@@ -125,8 +125,8 @@ pub struct Parameters {
 pub struct Usage {
     /// Tokens of the prompt that no cache held.
     pub input: u64,
-    /// Tokens of the answer.
-    pub output: u64,
+    /// Tokens of the answer; none when a stream ended before it told.
+    pub output: Option<u64>,
     /// Tokens read from the cache, where the body says so.
     pub cache_read: Option<u64>,
     /// Tokens written to the cache, where the body says so.
@@ -135,8 +135,9 @@ pub struct Usage {
 
 impl Usage {
     /// `totalTokens` of Converse: all of them.
-    pub fn total(&self) -> u64 {
-        self.input + self.output + self.cache_read.unwrap_or(0) + self.cache_write.unwrap_or(0)
+    pub fn total(&self) -> Option<u64> {
+        let input = self.input + self.cache_read.unwrap_or(0) + self.cache_write.unwrap_or(0);
+        Some(input + self.output?)
     }
 }
 

@@ -23,6 +23,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::answer::{Rendered, render};
 use super::body::{Fact, ScriptBody, Step, unix_ns};
@@ -31,6 +32,7 @@ use super::ragged::{Ragged, Raggedness};
 use super::request::{ModelCall, is_signed, route};
 use super::scenario::{Framing, Scenario};
 use super::served::{Parameters, Served, ServedLog};
+use super::tap::{Tap, TappedStream};
 use super::tls::Identity;
 
 /// Which TLS versions the fake speaks.
@@ -54,6 +56,8 @@ pub struct Options {
     pub tls: TlsVersions,
     /// Offer HTTP/2 by ALPN, beside HTTP/1.1.
     pub http2: bool,
+    /// Writes down the plaintext.
+    pub tap: Option<Tap>,
 }
 
 /// A running fake; stops when dropped.
@@ -96,13 +100,13 @@ impl FakeBedrock {
             .context("cannot listen on the loopback interface")?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
-        let served = log.clone();
+        let (served, tap) = (log.clone(), options.tap.clone());
         let thread = std::thread::Builder::new()
             .name("fake-bedrock".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = accept(listener, acceptor, served) => {}
+                        () = accept(listener, acceptor, served, tap) => {}
                         _ = stopped => {}
                     }
                 });
@@ -151,7 +155,7 @@ impl Drop for FakeBedrock {
     }
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, log: ServedLog) {
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, log: ServedLog, tap: Option<Tap>) {
     let ids = Arc::new(RequestIds::new());
     for connection in 0.. {
         // Running out of descriptors ends a connection attempt, not the fake.
@@ -159,9 +163,14 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, log: ServedLog) {
             tokio::task::yield_now().await;
             continue;
         };
-        let (acceptor, log, ids) = (acceptor.clone(), log.clone(), Arc::clone(&ids));
+        let (acceptor, log, tap, ids) = (acceptor.clone(), log.clone(), tap.clone(), Arc::clone(&ids));
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, acceptor, connection, log, ids).await {
+            let served = async {
+                stream.set_nodelay(true)?;
+                let stream = TappedStream::new(acceptor.accept(stream).await?, tap, connection);
+                serve(stream, connection, log, ids).await
+            };
+            if let Err(error) = served.await {
                 tracing::debug!("connection {connection}: {error:#}");
             }
         });
@@ -169,15 +178,13 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, log: ServedLog) {
 }
 
 async fn serve(
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
+    stream: TappedStream<TlsStream<TcpStream>>,
     connection: u64,
     log: ServedLog,
     ids: Arc<RequestIds>,
 ) -> Result<()> {
-    stream.set_nodelay(true)?;
     let raggedness = Raggedness::default();
-    let stream = Ragged::new(acceptor.accept(stream).await?, raggedness.clone());
+    let stream = Ragged::new(stream, raggedness.clone());
     let service = service_fn(move |request| {
         let (log, id, raggedness) = (log.clone(), ids.next(), raggedness.clone());
         async move { Ok::<_, Infallible>(answer(request, connection, id, log, &raggedness).await) }

@@ -30,7 +30,7 @@ impl StopReason {
         let lower = self.wire.to_ascii_lowercase();
         match lower.as_str() {
             "end_turn" | "stop_sequence" | "stop" | "finish" | "finished" | "complete" | "endoftext"
-            | "eos" => Finish::Stop,
+            | "eos" | "stop_criteria_met" => Finish::Stop,
             "tool_use" | "tool_calls" | "tool_call" => Finish::ToolCall,
             "max_tokens" | "length" | "model_context_window_exceeded" => Finish::Length,
             "content_filtered" | "content_filter" | "guardrail_intervened" | "refusal" => {
@@ -51,6 +51,7 @@ mod tests {
         for (wire, finish) in [
             ("end_turn", Finish::Stop),
             ("FINISH", Finish::Stop),
+            ("STOP_CRITERIA_MET", Finish::Stop),
             ("COMPLETE", Finish::Stop),
             ("endoftext", Finish::Stop),
             ("tool_use", Finish::ToolCall),

@@ -39,7 +39,7 @@ pub(super) fn body(reply: &Reply) -> Value {
     })
 }
 
-fn usage(usage: &Usage, output: u64) -> Value {
+fn usage(usage: &Usage, output: Option<u64>) -> Value {
     let mut fields = json!({"input_tokens": usage.input, "output_tokens": output});
     if let Some(read) = usage.cache_read {
         fields["cache_read_input_tokens"] = read.into();
@@ -61,9 +61,9 @@ pub(super) fn stream(reply: &Reply, stream: &mut Stream<'_>) {
         json!({"type": "message_start", "message": {
             "id": reply.message_id, "type": "message", "role": "assistant",
             "model": reply.model_name, "content": [], "stop_reason": null, "stop_sequence": null,
-            "usage": usage(&reply.usage, 1),
+            "usage": usage(&reply.usage, Some(1)),
         }}),
-        vec![reply.identity()],
+        vec![reply.identity(), Fact::InputUsage(reply.usage)],
     );
     plain(
         json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),

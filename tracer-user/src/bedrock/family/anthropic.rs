@@ -142,12 +142,15 @@ pub(super) fn chunk(chunk: Json<'_>, facts: &mut Facts, assembly: &mut Assembly)
     match kind.as_deref() {
         Some("message_start") => {
             if let Some(message) = chunk.member("message") {
+                let output = facts.usage.output;
                 let _broken = message.members(|name, value| match name {
                     "id" => set(&mut facts.response_id, value.text()),
                     "model" => set(&mut facts.response_model, value.text()),
                     "usage" => usage(value, &mut facts.usage),
                     _ => {}
                 });
+                // The output count of a beginning says nothing: a stream that is cut must not pass it off as its cost.
+                facts.usage.output = output;
             }
         }
         Some("content_block_start") => {
