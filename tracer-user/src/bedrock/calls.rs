@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::counters::Counter;
 use crate::event::{ConnectionKey, Monotonic, Verdict};
-use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink, Phase};
+use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink};
 
 use super::call::Call;
 use super::exchange::Exchange;
@@ -205,14 +205,5 @@ impl HttpSink for Calls {
 
     fn gone(&mut self, connection: ConnectionKey) {
         self.connections.remove(&connection);
-    }
-}
-
-/// How far an exchange has come, as [`Completion`] tells it.
-pub(super) fn phase(request_ended: bool, responding: bool) -> Phase {
-    match (request_ended, responding) {
-        (_, true) => Phase::Response,
-        (true, false) => Phase::Waiting,
-        (false, false) => Phase::Request,
     }
 }

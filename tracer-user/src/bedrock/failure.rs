@@ -19,12 +19,7 @@ pub struct Failure {
     pub in_stream: Option<crate::event::Monotonic>,
 }
 
-/// Code in the header `x-amzn-ErrorType`: `ValidationException:http://internal.amazon.com/…`.
-pub fn code_of_header(value: &str) -> Option<String> {
-    code(value)
-}
-
-/// One spelling for a code: without namespace and address, first letter upper case. `None` if it is no code.
+/// One spelling for a code, from the header `x-amzn-ErrorType: ValidationException:http://…`, a body or an event: without namespace and address, first letter upper case. `None` if it is no code.
 pub fn code(text: &str) -> Option<String> {
     let text = text.split(':').next()?;
     let text = text.rsplit('#').next()?.trim();

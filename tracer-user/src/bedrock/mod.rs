@@ -10,9 +10,11 @@ pub mod content;
 mod exchange;
 pub mod failure;
 pub mod family;
+mod headers;
 pub mod json;
 pub mod operation;
 pub mod parameters;
+mod reading;
 pub mod route;
 pub mod stop;
 

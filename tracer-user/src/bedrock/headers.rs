@@ -1,0 +1,94 @@
+//! What header fields say about a call.
+
+use crate::http::Fields;
+
+use super::call::{Attempt, TraceHeaders, Usage};
+use super::json::Json;
+
+/// Longest value taken over. `tracestate` may have 512 bytes and more (W3C Trace Context, section 3.3.1.5).
+const MAX_VALUE: usize = 2048;
+
+/// A header's value, if there is one and it is not absurdly long.
+pub(super) fn value(fields: &Fields<'_>, name: &str) -> Option<String> {
+    fields
+        .get(name)
+        .filter(|value| !value.is_empty() && value.len() <= MAX_VALUE)
+        .map(str::to_owned)
+}
+
+/// The first of several headers that is there.
+pub(super) fn first(fields: &Fields<'_>, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| value(fields, name))
+}
+
+/// A header's value, if it is a count.
+pub(super) fn count(fields: &Fields<'_>, name: &str) -> Option<u64> {
+    fields.get(name).and_then(|text| Json::new(text).count())
+}
+
+/// Trace headers as sent.
+pub(super) fn trace(fields: &Fields<'_>) -> TraceHeaders {
+    // All lines of the state are one (W3C Trace Context, section 3.3.1.1).
+    let state = fields.values("tracestate").collect::<Vec<_>>().join(",");
+    TraceHeaders {
+        traceparent: value(fields, "traceparent"),
+        tracestate: (!state.is_empty() && state.len() <= MAX_VALUE).then_some(state),
+        amazon: value(fields, "x-amzn-trace-id"),
+    }
+}
+
+/// `amz-sdk-request: attempt=2; max=3`, or the counter of the Anthropic and `OpenAI` SDKs.
+pub(super) fn attempt(fields: &Fields<'_>) -> Attempt {
+    let by_aws = fields.get("amz-sdk-request").and_then(|value| {
+        value
+            .split(';')
+            .find_map(|pair| pair.trim().strip_prefix("attempt="))
+            .and_then(|number| number.trim().parse::<u64>().ok())
+            .map(|attempt| attempt.saturating_sub(1))
+    });
+    let by_others = || {
+        fields
+            .get("x-stainless-retry-count")
+            .and_then(|number| number.parse::<u64>().ok())
+    };
+    Attempt {
+        invocation_id: value(fields, "amz-sdk-invocation-id"),
+        resends: by_aws.or_else(by_others).unwrap_or(0),
+    }
+}
+
+/// Token counts in the head of an `InvokeModel` response.
+pub(super) fn usage(fields: &Fields<'_>) -> Usage {
+    Usage {
+        input: count(fields, "x-amzn-bedrock-input-token-count"),
+        output: count(fields, "x-amzn-bedrock-output-token-count"),
+        cache_read: count(fields, "x-amzn-bedrock-cache-read-input-token-count"),
+        cache_write: count(fields, "x-amzn-bedrock-cache-write-input-token-count"),
+        ..Usage::default()
+    }
+}
+
+/// Request id, by the names of Bedrock and of the compatible endpoints.
+pub(super) fn request_id(fields: &Fields<'_>) -> Option<String> {
+    first(
+        fields,
+        &[
+            "x-amzn-requestid",
+            "x-amzn-request-id",
+            "x-request-id",
+            "request-id",
+        ],
+    )
+}
+
+/// Session that a response tells.
+pub(super) fn session(fields: &Fields<'_>) -> Option<String> {
+    first(
+        fields,
+        &[
+            "x-amz-bedrock-agent-session-id",
+            "x-amzn-bedrock-knowledge-base-session-id",
+            "x-amzn-bedrock-agentcore-runtime-session-id",
+        ],
+    )
+}

@@ -1,0 +1,143 @@
+//! Reads the bodies of one call, by the shape that its operation and its model's family give them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::assembly::Assembly;
+use super::body::Body;
+use super::content::Content;
+use super::family::{Facts, Family, converse};
+use super::json::{self, Json, Malformed};
+use super::operation::Operation;
+
+/// How the bodies of an operation are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Converse and its stream.
+    Converse,
+    /// A family's own body.
+    Family,
+    /// Not looked into.
+    Opaque,
+}
+
+/// The bodies of one call, as far as they came.
+#[derive(Debug)]
+pub(super) struct Reading {
+    shape: Shape,
+    family: Option<Family>,
+    pub(super) facts: Facts,
+    assembly: Assembly,
+}
+
+impl Reading {
+    /// Nothing read yet. `content`: keep what is said.
+    pub(super) fn new(operation: Operation, model: Option<&str>, content: bool) -> Self {
+        let shape = match operation {
+            Operation::Converse | Operation::ConverseStream => Shape::Converse,
+            Operation::InvokeModel | Operation::InvokeModelWithResponseStream => Shape::Family,
+            _ => Shape::Opaque,
+        };
+        let content = content && shape != Shape::Opaque;
+        Self {
+            shape,
+            family: model.and_then(Family::of_model),
+            facts: Facts {
+                content: content.then(Content::default),
+                ..Facts::default()
+            },
+            assembly: Assembly::new(content),
+        }
+    }
+
+    /// Whether bodies are looked into.
+    pub(super) fn looks_into_bodies(&self) -> bool {
+        self.shape != Shape::Opaque
+    }
+
+    /// Bytes of text kept.
+    pub(super) fn held(&self) -> usize {
+        self.assembly.held()
+    }
+
+    /// Whether the body's own token counts go before Bedrock's metrics.
+    pub(super) fn counts_better_than_metrics(&self) -> bool {
+        self.family.is_some_and(Family::counts_better_than_metrics)
+    }
+
+    /// Whether a stream of this shape ends with an event of its own, and it did not come.
+    pub(super) fn lacks_stop_event(&self) -> bool {
+        let due =
+            self.shape == Shape::Converse || matches!(self.family, Some(Family::Anthropic | Family::Nova));
+        due && !self.facts.ended && self.facts.stop_reasons.is_empty()
+    }
+
+    /// Reads a request body.
+    pub(super) fn request(&mut self, body: &Body) -> Result<(), Malformed> {
+        match self.shape {
+            Shape::Converse => converse::request(body, &mut self.facts),
+            Shape::Family => self.family_of(body).request(body, &mut self.facts),
+            Shape::Opaque => Ok(()),
+        }
+    }
+
+    /// Reads a response body that came in one piece.
+    pub(super) fn response(&mut self, body: &Body) -> Result<(), Malformed> {
+        match self.shape {
+            Shape::Converse => converse::response(body, &mut self.facts),
+            Shape::Family => self.family_of(body).response(body, &mut self.facts),
+            Shape::Opaque => Ok(()),
+        }
+    }
+
+    /// Reads one event of a stream.
+    pub(super) fn event(&mut self, event_type: &str, payload: &[u8]) -> Result<(), Malformed> {
+        let text = json::text(payload);
+        let payload = Json::new(&text);
+        match self.shape {
+            Shape::Converse => converse::event(event_type, payload, &mut self.facts, &mut self.assembly),
+            Shape::Family if event_type == "chunk" => self.chunk(payload),
+            Shape::Family => Ok(()),
+            Shape::Opaque => {
+                self.facts.spoke |= matches!(
+                    event_type,
+                    "chunk" | "output" | "responseEvent" | "contentBlockDelta" | "flowOutputEvent"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything that was read. Whether some of a streamed answer did not fit comes beside it.
+    pub(super) fn finish(mut self) -> (Facts, bool) {
+        let beyond_cap = self.assembly.beyond_cap();
+        converse::finish_stream(self.assembly, &mut self.facts);
+        (self.facts, beyond_cap)
+    }
+
+    /// A chunk of `InvokeModelWithResponseStream`: a family's own JSON in base64.
+    fn chunk(&mut self, payload: Json<'_>) -> Result<(), Malformed> {
+        let inner = payload
+            .member("bytes")
+            .and_then(Json::string)
+            .and_then(|text| STANDARD.decode(text.as_bytes()).ok())
+            .ok_or(Malformed)?;
+        let text = json::text(&inner);
+        let chunk = Json::new(&text);
+        // Behind an opaque ARN the first chunks may not tell yet.
+        if self.family.is_none() {
+            self.family = Family::of_body(chunk);
+        }
+        self.family
+            .unwrap_or(Family::Other)
+            .chunk(chunk, &mut self.facts, &mut self.assembly)
+    }
+
+    /// The family, by the body where the model's name does not tell.
+    fn family_of(&mut self, body: &Body) -> Family {
+        if self.family.is_none() {
+            self.family = Family::of_body(Json::new(&body.text()));
+        }
+        self.family.unwrap_or(Family::Other)
+    }
+}
