@@ -127,7 +127,10 @@ fn a_broken_frame_costs_that_frame_alone() -> Result<()> {
             .find(|span| span.text("aws.request_id") == Some(&served.request_id))
             .context("no span")?;
         let usage = served.usage.context("usage was served")?;
-        assert_eq!(span.attributes["gen_ai.usage.output_tokens"].as_u64(), usage.output);
+        assert_eq!(
+            span.attributes["gen_ai.usage.output_tokens"].as_u64(),
+            usage.output
+        );
         assert_eq!(
             span.attributes["gen_ai.response.finish_reasons"],
             serde_json::json!(["stop"])

@@ -96,8 +96,6 @@ pub struct Hole {
 pub enum HoleReason {
     /// The kernel side did not hand them over.
     Lost,
-    /// They came before the probes did.
-    JoinedLate,
     /// The content coding is broken, unknown, or would expand beyond the cap.
     Undecodable,
 }

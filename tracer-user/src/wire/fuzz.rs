@@ -97,7 +97,7 @@ impl Log {
         let kind = match part {
             BodyPart::Bytes(_) => format!("{whose} bytes"),
             BodyPart::Hole(hole) => match hole.reason {
-                HoleReason::Lost | HoleReason::JoinedLate => format!("{whose} {hole:?}"),
+                HoleReason::Lost => format!("{whose} {hole:?}"),
                 HoleReason::Undecodable => format!("{whose} undecodable"),
             },
         };

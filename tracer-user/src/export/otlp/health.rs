@@ -135,10 +135,7 @@ mod tests {
             lines[0].contains("WARN") && lines[0].contains("Connection refused"),
             "{lines:#?}"
         );
-        assert!(
-            lines[1].contains("7 spans were lost meanwhile"),
-            "{lines:#?}"
-        );
+        assert!(lines[1].contains("7 spans were lost meanwhile"), "{lines:#?}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn play(calls: &[Call], late: bool) -> Scene {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn any_split_tells_the_same(
