@@ -1,5 +1,7 @@
 //! Spans on their way to a backend: received by a collector that shares no code with geophone.
 
+mod tapped;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -13,7 +15,7 @@ use tracer_tests::fake::scenario::{Failure, Scenario};
 use tracer_tests::fake::tls::Identity;
 use tracer_tests::fake::{FakeBedrock, Operation, Options, Served};
 use tracer_tests::harness::match_spans;
-use tracer_tests::program::DEADLINE;
+use tracer_tests::program::{DEADLINE, Program};
 use tracer_tests::span::Span;
 
 /// Four answers and a refusal.
@@ -38,11 +40,7 @@ fn trace_with(environment: &[(&str, String)]) -> Result<(Vec<Served>, String)> {
         .args(["exec", "--"])
         .arg(client.get_program())
         .args(client.get_args());
-    for (name, value) in client.get_envs() {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
+    command.envs(client.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     let mut client = Client::run(&mut command)?;
     let calls = calls();
@@ -51,18 +49,33 @@ fn trace_with(environment: &[(&str, String)]) -> Result<(Vec<Served>, String)> {
     Ok((fake.log().wait_for(calls.len(), DEADLINE), said))
 }
 
+/// The same without a kernel: what a client did is recorded at the fake and replayed.
+fn replay_with(environment: &[(&str, String)]) -> Result<(Vec<Served>, String)> {
+    let recording = tapped::record(Kind::Boto3, &calls())?;
+    let mut command = Command::new(geophone()?);
+    command.arg("replay").arg(recording.file());
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let mut replay = Program::start("geophone replay", &mut command)?;
+    replay.succeed()?;
+    Ok((recording.served, replay.stderr()))
+}
+
 fn endpoint(collector: &Collector, scheme: &str, path: &str) -> String {
     format!("{scheme}://localhost:{}{path}", collector.port())
 }
 
+/// How spans come about: [`trace_with`] or [`replay_with`].
+type Source = fn(&[(&str, String)]) -> Result<(Vec<Served>, String)>;
+
 fn delivered(
+    source: Source,
     protocol: Protocol,
     collector: Collector,
     environment: &[(&str, String)],
 ) -> Result<(Vec<Value>, Vec<Span>)> {
     let mut all = vec![("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.name().to_owned())];
     all.extend(environment.iter().cloned());
-    let (served, said) = trace_with(&all)?;
+    let (served, said) = source(&all)?;
     let (mut spans, requests) = collector
         .spans(served.len())
         .with_context(|| format!("geophone said:\n{said}"))?;
@@ -73,9 +86,6 @@ fn delivered(
 
 #[test]
 fn http_with_a_base_path_and_headers() -> Result<()> {
-    if !can_trace() {
-        return Ok(());
-    }
     let collector = Collector::start(
         Protocol::Http,
         None,
@@ -95,9 +105,8 @@ fn http_with_a_base_path_and_headers() -> Result<()> {
             "OTEL_EXPORTER_OTLP_HEADERS",
             "Authorization=Basic%20cm9vdDpzZWNyZXQ=,stream-name=default".to_owned(),
         ),
-        ("OTEL_SERVICE_NAME", "weather-agent".to_owned()),
     ];
-    let (requests, spans) = delivered(Protocol::Http, collector, &environment)?;
+    let (requests, spans) = delivered(replay_with, Protocol::Http, collector, &environment)?;
     for request in &requests {
         assert_eq!(request["headers"]["stream-name"], "default");
         assert_eq!(request["headers"]["content-type"], "application/x-protobuf");
@@ -105,16 +114,32 @@ fn http_with_a_base_path_and_headers() -> Result<()> {
     assert!(
         spans
             .iter()
-            .all(|span| span.resource["service.name"] == "weather-agent")
+            .all(|span| span.resource["service.name"] == tapped::SERVICE)
+    );
+    Ok(())
+}
+
+#[test]
+fn a_traced_process_is_told_of_while_it_runs() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let collector = Collector::start(Protocol::Http, None, &[])?;
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "http", "")),
+        ("OTEL_SERVICE_NAME", "rain-agent".to_owned()),
+    ];
+    let (_, spans) = delivered(trace_with, Protocol::Http, collector, &environment)?;
+    assert!(
+        spans
+            .iter()
+            .all(|span| span.resource["service.name"] == "rain-agent")
     );
     Ok(())
 }
 
 #[test]
 fn the_traces_endpoint_is_taken_as_it_is() -> Result<()> {
-    if !can_trace() {
-        return Ok(());
-    }
     let collector = Collector::start(Protocol::Http, None, &["--path", "/somewhere/else"])?;
     let environment = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1".to_owned()),
@@ -123,29 +148,23 @@ fn the_traces_endpoint_is_taken_as_it_is() -> Result<()> {
             endpoint(&collector, "http", "/somewhere/else"),
         ),
     ];
-    delivered(Protocol::Http, collector, &environment)?;
+    delivered(replay_with, Protocol::Http, collector, &environment)?;
     Ok(())
 }
 
 #[test]
 fn grpc_with_headers() -> Result<()> {
-    if !can_trace() {
-        return Ok(());
-    }
     let collector = Collector::start(Protocol::Grpc, None, &["--header", "organization=default"])?;
     let environment = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "http", "")),
         ("OTEL_EXPORTER_OTLP_HEADERS", "organization=default".to_owned()),
     ];
-    delivered(Protocol::Grpc, collector, &environment)?;
+    delivered(replay_with, Protocol::Grpc, collector, &environment)?;
     Ok(())
 }
 
 #[test]
 fn both_protocols_over_tls_of_a_private_authority() -> Result<()> {
-    if !can_trace() {
-        return Ok(());
-    }
     let identity = Identity::new()?;
     let (certificate, key) = identity.server_files();
     let tls: Option<(&Path, &Path)> = Some((&certificate, &key));
@@ -158,20 +177,18 @@ fn both_protocols_over_tls_of_a_private_authority() -> Result<()> {
                 identity.authority().display().to_string(),
             ),
         ];
-        delivered(protocol, collector, &environment).with_context(|| protocol.name())?;
+        delivered(replay_with, protocol, collector, &environment).with_context(|| protocol.name())?;
     }
     Ok(())
 }
 
 #[test]
 fn a_backend_that_comes_back_gets_everything() -> Result<()> {
-    if !can_trace() {
-        return Ok(());
-    }
     for protocol in [Protocol::Http, Protocol::Grpc] {
         let collector = Collector::start(protocol, None, &["--unavailable", "2"])?;
         let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "http", ""))];
-        let (requests, _) = delivered(protocol, collector, &environment).with_context(|| protocol.name())?;
+        let (requests, _) =
+            delivered(replay_with, protocol, collector, &environment).with_context(|| protocol.name())?;
         assert!(requests.len() >= 3, "{requests:?}");
     }
     Ok(())
@@ -179,12 +196,9 @@ fn a_backend_that_comes_back_gets_everything() -> Result<()> {
 
 #[test]
 fn a_backend_that_refuses_is_told_of_with_the_number_lost() -> Result<()> {
-    if !can_trace() {
-        return Ok(());
-    }
     let collector = Collector::start(Protocol::Http, None, &["--reject"])?;
     let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "http", ""))];
-    let (served, said) = trace_with(&environment)?;
+    let (served, said) = replay_with(&environment)?;
     let Told::Request(request) = collector.next()? else {
         panic!("a span was accepted");
     };

@@ -160,7 +160,7 @@ impl Record {
                     served.usage = Some(Usage {
                         output: None,
                         ..usage
-                    })
+                    });
                 }
                 Fact::Latency(milliseconds) => served.latency_ms = Some(milliseconds),
                 Fact::Error { kind, message } => {
