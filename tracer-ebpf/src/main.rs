@@ -27,35 +27,35 @@ use aya_ebpf::programs::{ProbeContext, RawTracePointContext, RetProbeContext};
 
 /// Entry of a function that reads or writes plaintext; the attach cookie tells its shape.
 #[uprobe]
-pub fn call_entry(context: ProbeContext) -> u32 {
+fn call_entry(context: ProbeContext) -> u32 {
     call::enter(&context);
     0
 }
 
 /// Return of the same function.
 #[uretprobe]
-pub fn call_return(context: RetProbeContext) -> u32 {
+fn call_return(context: RetProbeContext) -> u32 {
     call::leave(&context);
     0
 }
 
 /// Goes on where `call_return` left a call of many records; called by it, attached to nothing.
 #[uretprobe]
-pub fn call_return_large(context: RetProbeContext) -> u32 {
+fn call_return_large(context: RetProbeContext) -> u32 {
     call::leave_large(&context);
     0
 }
 
 /// Return of `SSL *SSL_new(SSL_CTX *)`.
 #[uretprobe]
-pub fn connection_new(context: RetProbeContext) -> u32 {
+fn connection_new(context: RetProbeContext) -> u32 {
     connection::made(context.ret());
     0
 }
 
 /// Entry of `void SSL_free(SSL *)`.
 #[uprobe]
-pub fn connection_free(context: ProbeContext) -> u32 {
+fn connection_free(context: ProbeContext) -> u32 {
     if let Some(address) = context.arg(0) {
         connection::freed(address);
     }
@@ -64,7 +64,7 @@ pub fn connection_free(context: ProbeContext) -> u32 {
 
 /// Entry of `long SSL_ctrl(SSL *, int command, long, void *)`.
 #[uprobe]
-pub fn connection_control(context: ProbeContext) -> u32 {
+fn connection_control(context: ProbeContext) -> u32 {
     if let (Some(address), Some(command), Some(argument)) = (context.arg(0), context.arg(1), context.arg(3)) {
         connection::control(address, command, argument);
     }
@@ -73,21 +73,21 @@ pub fn connection_control(context: ProbeContext) -> u32 {
 
 /// `TP_PROTO(struct task_struct *parent, struct task_struct *child)`
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
-pub fn process_fork(context: RawTracePointContext) -> i32 {
+fn process_fork(context: RawTracePointContext) -> i32 {
     process::forked(context.arg(0), context.arg(1));
     0
 }
 
 /// `TP_PROTO(struct task_struct *task, pid_t old_pid, struct linux_binprm *)`
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn process_exec(context: RawTracePointContext) -> i32 {
+fn process_exec(context: RawTracePointContext) -> i32 {
     process::executed(context.arg(0));
     0
 }
 
 /// `TP_PROTO(struct task_struct *task)`; Linux 6.16 added an argument, which is not read.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
-pub fn process_exit(context: RawTracePointContext) -> i32 {
+fn process_exit(context: RawTracePointContext) -> i32 {
     process::exited(context.arg(0));
     0
 }

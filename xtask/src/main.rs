@@ -2,6 +2,7 @@
 
 mod command;
 mod demo;
+mod ebpf;
 mod setup;
 mod test;
 mod tidy;
@@ -23,6 +24,12 @@ struct Arguments {
 enum Task {
     /// Traces a real boto3 program against a fake Bedrock and prints its calls as they happen.
     Demo,
+    /// Builds the programs for the kernel into `tracer-user/bpf`; installs the compiler and the linker for that.
+    Ebpf {
+        /// Build nothing anew: prove that the committed programs come from the sources beside them.
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks the rules of the house: layering, where unsafe and attribute names may stand, file sizes.
     Tidy,
     /// Installs what the end-to-end tests and the demonstration need beyond Rust: a pinned Python environment, curl, node
@@ -37,6 +44,8 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Demo => demo::run_it(),
+        Task::Ebpf { check: false } => ebpf::build(),
+        Task::Ebpf { check: true } => ebpf::check(),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::setup()
             .map(|environment| command::say(&format!("ready: {}", environment.python.display()))),
