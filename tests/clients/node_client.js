@@ -39,21 +39,31 @@ function frames(buffer) {
       headers[name] = buffer.toString('utf8', at + 3, at + 3 + valueLength);
       at += 3 + valueLength;
     }
-    found.push({ headers, payload: JSON.parse(buffer.toString('utf8', at, total - 4)) });
+    found.push({ headers, payload: parsed(buffer.toString('utf8', at, total - 4)) });
     buffer = buffer.subarray(total);
   }
   return { found, rest: buffer };
 }
 
+// Checksums are not looked at: what does not read is passed over, and the client reads on.
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function note(seen, { headers, payload }) {
   seen.events += 1;
+  if (payload === undefined) return;
   if (headers[':message-type'] === 'exception') {
     seen.error = headers[':exception-type'];
     seen.message = payload.message;
     return;
   }
   let event = { [headers[':event-type']]: payload };
-  if (event.chunk) event = JSON.parse(Buffer.from(payload.bytes, 'base64').toString('utf8'));
+  if (event.chunk) event = parsed(Buffer.from(payload.bytes, 'base64').toString('utf8')) ?? {};
   seen.text += event.contentBlockDelta?.delta?.text ?? event.delta?.text ?? event.outputText ?? '';
   seen.stop_reason =
     event.messageStop?.stopReason ?? event.delta?.stop_reason ?? event.completionReason ?? seen.stop_reason;

@@ -12,8 +12,8 @@ use crate::fake::{FakeBedrock, Served};
 use crate::program::{Program, Signal};
 use crate::span::{Span, from_otlp_json_lines};
 
-/// What geophone logs on standard error, with `--verbose`, once its probes are in place.
-const READY: &str = "tracing";
+/// What geophone says on standard error once its probes are in place.
+const READY: &str = "geophone: tracing";
 
 const CAPTURE: &str = "capture.pcapng";
 
@@ -84,13 +84,23 @@ impl Recording {
     }
 
     /// The whole proof on one recording: every response has its span and says what was served, no span is left over,
-    /// the file replays to the same spans, and tshark finds the same HTTP in it.
+    /// nothing was lost, the
+    /// file replays to the same spans, and tshark finds the same HTTP in it.
     pub fn proves(&self, served: &[Served]) -> Result<()> {
         match_spans(&self.spans, served)?;
+        for loss in ["lost_", "holes=", "spans_dropped"] {
+            ensure!(
+                !self.stderr.contains(loss),
+                "something was lost:\n{}",
+                self.stderr
+            );
+        }
         self.replay_equals_live()?;
         let (mut requests, mut responses) = self.dissect()?;
         let mut paths: Vec<String> = served.iter().map(path).collect();
-        let mut statuses: Vec<u16> = served.iter().map(|served| served.status).collect();
+        // tshark shows a response once it is whole.
+        let whole = served.iter().filter(|served| served.complete);
+        let mut statuses: Vec<u16> = whole.map(|served| served.status).collect();
         requests.sort();
         responses.sort_unstable();
         paths.sort();
@@ -109,8 +119,16 @@ impl Recording {
 
 /// Spans of `geophone replay FILE`, and what it said on standard error.
 pub fn replay(file: &Path) -> Result<(Vec<Span>, String)> {
+    replay_with(file, &[])
+}
+
+/// The same with more options.
+pub fn replay_with(file: &Path, options: &[&str]) -> Result<(Vec<Span>, String)> {
     let mut command = Command::new(geophone()?);
-    command.args(["replay", "--format", "otlp-json"]).arg(file);
+    command
+        .args(["replay", "--format", "otlp-json"])
+        .args(options)
+        .arg(file);
     let mut replay = Program::start("geophone replay", &mut command)?;
     replay.close_stdin();
     let spans = from_otlp_json_lines(&replay.remaining_lines()?.join("\n"))?;
@@ -198,7 +216,7 @@ pub fn record_processes<T>(pids: &[u32], work: impl FnOnce() -> Result<T>) -> Re
     let spans = directory.path().join("spans.jsonl");
     let mut command = Command::new(geophone()?);
     command
-        .args(["--verbose", "record", "-o"])
+        .args(["record", "-o"])
         .arg(directory.path().join(CAPTURE))
         .args(["--format", "otlp-json", "--output"])
         .arg(&spans);
@@ -251,7 +269,7 @@ impl Agent {
     /// Attaches to processes and waits until the probes are in place.
     pub fn attach(pids: &[u32]) -> Result<Self> {
         let mut command = Command::new(geophone()?);
-        command.args(["--verbose", "attach", "--format", "otlp-json"]);
+        command.args(["attach", "--format", "otlp-json"]);
         for pid in pids {
             command.args(["--pid", &pid.to_string()]);
         }
@@ -261,7 +279,7 @@ impl Agent {
     /// Traces every process of the host and waits until the probes are in place.
     pub fn run() -> Result<Self> {
         let mut command = Command::new(geophone()?);
-        command.args(["--verbose", "run", "--format", "otlp-json"]);
+        command.args(["run", "--format", "otlp-json"]);
         Self::start(&mut command)
     }
 
@@ -289,10 +307,14 @@ impl Agent {
         Ok(spans)
     }
 
-    /// Stops it by SIGTERM, or waits until it ends because its targets did; the spans that had not been read.
-    pub fn stop(mut self) -> Result<Vec<Span>> {
-        // It may have ended already.
-        self.program.signal(Signal::TERM).ok();
+    /// Stops it by SIGTERM; the spans that had not been read.
+    pub fn stop(self) -> Result<Vec<Span>> {
+        self.program.signal(Signal::TERM)?;
+        self.ended()
+    }
+
+    /// Waits until it ends because its targets did; the spans that had not been read.
+    pub fn ended(mut self) -> Result<Vec<Span>> {
         let lines = self.program.remaining_lines()?;
         self.program.succeed()?;
         from_otlp_json_lines(&lines.join("\n"))

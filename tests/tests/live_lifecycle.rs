@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tracer_tests::calls::{CLAUDE, Call, NOVA};
 use tracer_tests::client::{Client, Kind};
-use tracer_tests::environment::can_trace;
+use tracer_tests::environment::{can_trace, geophone};
 use tracer_tests::fake::scenario::Scenario;
 use tracer_tests::fake::{FakeBedrock, Operation, Options};
 use tracer_tests::harness::{self, Agent, exec, is_of, match_spans};
@@ -184,8 +184,38 @@ fn a_killed_tracer_leaves_the_client_unharmed() -> Result<()> {
     let served = fake.log().wait_for(before + calls.len(), DEADLINE);
     let mut spans = next.spans_of(&[client.pid()], calls.len())?;
     client.finish()?;
-    spans.extend(next.stop()?);
+    spans.extend(next.ended()?);
     match_spans(&spans, &served[before..])
+}
+
+#[test]
+fn a_killed_recorder_leaves_a_file_that_replays() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let fake = FakeBedrock::start(&Options::default())?;
+    let mut client = Client::start(Kind::Boto3, &fake)?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("killed.pcapng");
+    let mut command = Command::new(geophone()?);
+    command
+        .args(["record", "--format", "otlp-json", "--output", "-", "-o"])
+        .arg(&file);
+    command.args(["--pid", &client.pid().to_string()]);
+    let recorder = Agent::start(&mut command)?;
+    let calls = one_of_each();
+    client.make(&calls, 1)?;
+    let live = recorder.spans_of(&[client.pid()], calls.len())?;
+    // The file is written out behind the spans; a call that follows pushes it along.
+    client.make(&calls, 1)?;
+    recorder.spans_of(&[client.pid()], calls.len())?;
+    recorder.kill()?;
+    client.finish()?;
+    let (replayed, _) = harness::replay(&file)?;
+    for span in &live {
+        ensure!(replayed.contains(span), "{span:#?} is not in the file");
+    }
+    Ok(())
 }
 
 #[test]
@@ -200,9 +230,19 @@ fn two_tracers_see_the_same() -> Result<()> {
     client.make(&calls, 2)?;
     client.finish()?;
     let served = fake.log().wait_for(calls.len(), DEADLINE);
+    let mut seen = Vec::new();
     for agent in agents {
-        match_spans(&agent.stop()?, &served)?;
+        let mut spans = agent.ended()?;
+        match_spans(&spans, &served)?;
+        spans.sort_by(|one, other| one.span_id.cmp(&other.span_id));
+        seen.push(
+            spans
+                .into_iter()
+                .map(|span| (span.trace_id, span.span_id))
+                .collect::<Vec<_>>(),
+        );
     }
+    assert_eq!(seen[0], seen[1], "the same call has the same ids");
     Ok(())
 }
 

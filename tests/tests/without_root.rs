@@ -4,11 +4,12 @@
 mod tapped;
 
 use anyhow::{Context, Result};
-use tracer_tests::calls::{CLAUDE, Call, NOVA, TITAN};
+use serde_json::{Value, json};
+use tracer_tests::calls::{CLAUDE, Call, NOVA, TITAN, TOOL};
 use tracer_tests::client::Kind;
 use tracer_tests::fake::Operation;
 use tracer_tests::fake::scenario::{Answer, Failure, Framing, Scenario, Stop};
-use tracer_tests::harness::{match_spans, replay};
+use tracer_tests::harness::{match_spans, replay, replay_with};
 
 fn replay_tells_what_was_served(kind: Kind, calls: &[Call]) -> Result<()> {
     let recording = tapped::record(kind, calls)?;
@@ -121,4 +122,65 @@ fn streams_that_fail_or_are_cut() -> Result<()> {
         calls.push(Call::new(operation, CLAUDE, &cut));
     }
     replay_tells_what_was_served(Kind::Boto3, &calls)
+}
+
+#[test]
+fn content_is_what_was_said_and_only_when_asked_for() -> Result<()> {
+    const CANARY: &str = "canary-in-the-prompt";
+    let tool = Scenario {
+        answer: Answer::Tool,
+        chunks: 5,
+        ragged: Some(2),
+        ..Scenario::default()
+    };
+    let mut calls = Vec::new();
+    for operation in Operation::ALL {
+        calls.extend([CLAUDE, NOVA].map(|model| Call::new(operation, model, &tool).with_tools()));
+        calls.push(Call::new(operation, TITAN, &Scenario::default()));
+    }
+    for call in &mut calls {
+        call.prompt.push_str(CANARY);
+    }
+    let recording = tapped::record(Kind::Boto3, &calls)?;
+    let (without, _) = replay(&recording.file())?;
+    let told = format!("{without:?}");
+    for word in [CANARY, "geologist", "Granite", "Zürich"] {
+        assert!(
+            !told.contains(word),
+            "{word} is told though nobody asked for content"
+        );
+    }
+
+    let (with, _) = replay_with(&recording.file(), &["--content"])?;
+    assert_eq!(with.len(), recording.served.len());
+    for served in &recording.served {
+        let span = with
+            .iter()
+            .find(|span| span.text("aws.request_id") == Some(&served.request_id))
+            .context("no span")?;
+        let messages = |key: &str| -> Result<Value> {
+            let text = span.text(key).with_context(|| format!("no {key}: {span:?}"))?;
+            Ok(serde_json::from_str(text)?)
+        };
+        let input = messages("gen_ai.input.messages")?;
+        assert_eq!(input[0]["role"], "user");
+        assert_eq!(input[0]["parts"][0]["type"], "text");
+        let prompt = input[0]["parts"][0]["content"].as_str().context("a prompt")?;
+        assert!(
+            prompt.starts_with("What hums below?") && prompt.ends_with(CANARY),
+            "{prompt}"
+        );
+
+        let output = messages("gen_ai.output.messages")?;
+        assert_eq!(output[0]["role"], "assistant");
+        let mut parts = vec![json!({"type": "text", "content": served.text})];
+        if let Some((name, id)) = &served.tool_call {
+            let arguments = json!({"city": "Zürich", "days": 3});
+            parts.push(json!({"type": "tool_call", "id": id, "name": name, "arguments": arguments}));
+            let tools = messages("gen_ai.tool.definitions")?;
+            assert_eq!(tools[0]["name"], TOOL);
+        }
+        assert_eq!(output[0]["parts"], Value::from(parts), "{span:?}");
+    }
+    Ok(())
 }
