@@ -2,6 +2,7 @@
 //! Format: <https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcapng/>
 
 use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::comment::{self, Comment, DataFacts};
 use super::packet::{Flows, Segment};
@@ -16,7 +17,7 @@ pub struct Writer<W> {
     /// Wall clock minus monotonic clock, of the latest `Host`.
     wall_offset_ns: i64,
     /// Time of the latest event that had one; `Host` and `Process` are written as of then.
-    latest: Monotonic,
+    latest: Option<Monotonic>,
     /// Used again for every event.
     block: Vec<u8>,
     comment: String,
@@ -29,7 +30,7 @@ impl<W: Write> Writer<W> {
             out,
             flows: Flows::default(),
             wall_offset_ns: 0,
-            latest: Monotonic(0),
+            latest: None,
             block: Vec::new(),
             comment: String::new(),
         };
@@ -46,7 +47,7 @@ impl<W: Write> Writer<W> {
     /// Writes one event. What it holds is written as it is: blank credentials before.
     pub fn event(&mut self, event: &ProbeEvent<'_>) -> io::Result<()> {
         if let Some(time) = event.time() {
-            self.latest = time;
+            self.latest = Some(time);
         }
         match event {
             ProbeEvent::Data(data) => self.data(data),
@@ -191,9 +192,14 @@ impl<W: Write> Writer<W> {
         self.end()
     }
 
-    /// Wall clock of the latest event in ns, as far as a `Host` told the offset.
+    /// Wall clock of the latest event in ns, as far as a `Host` told the offset. It is for people: nothing reads it back.
     fn wall_time(&self) -> u64 {
-        self.latest.0.saturating_add_signed(self.wall_offset_ns)
+        match self.latest {
+            Some(Monotonic(time)) => time.saturating_add_signed(self.wall_offset_ns),
+            None => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+        }
     }
 
     fn begin(&mut self, block_type: u32) {
