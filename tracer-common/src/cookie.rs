@@ -25,12 +25,13 @@ impl CallShape {
 
     /// The shape of a cookie; the bits that no shape uses are not looked at.
     pub const fn decode(cookie: u64) -> Self {
+        let [_, argument, ..] = cookie.to_le_bytes();
         Self {
             write: cookie & WRITE != 0,
             count_argument: if cookie & POINTER == 0 {
                 None
             } else {
-                Some((cookie >> ARGUMENT_SHIFT) as u8)
+                Some(argument)
             },
         }
     }

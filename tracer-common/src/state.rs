@@ -52,18 +52,16 @@ pub mod loss {
 /// Places in `TASK_OFFSETS`: where the members are that the kernel side reads of `task_struct` and its neighbours. They
 /// differ from kernel to kernel, so the loader takes them from the running kernel's BTF.
 pub mod offset {
-    /// `task_struct.pid`
-    pub const TASK_PID: usize = 0;
     /// `task_struct.tgid`
-    pub const TASK_TGID: usize = 1;
+    pub const TASK_TGID: usize = 0;
     /// `task_struct.group_leader`
-    pub const TASK_GROUP_LEADER: usize = 2;
+    pub const TASK_GROUP_LEADER: usize = 1;
     /// `task_struct.start_boottime`
-    pub const TASK_START_BOOTTIME: usize = 3;
+    pub const TASK_START_BOOTTIME: usize = 2;
     /// `task_struct.signal`
-    pub const TASK_SIGNAL: usize = 4;
+    pub const TASK_SIGNAL: usize = 3;
     /// `signal_struct.live`
-    pub const SIGNAL_LIVE: usize = 5;
+    pub const SIGNAL_LIVE: usize = 4;
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 5;
 }

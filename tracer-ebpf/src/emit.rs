@@ -163,8 +163,11 @@ pub(crate) fn server_name(
     let payload = payload(&slot);
     // SAFETY: `payload` has room for as many bytes; the helper checks the source and ends with a zero.
     let taken = unsafe { bpf_probe_read_user_str(payload, SERVER_NAME as u32, name as *const _) };
+    // 1 is an empty name, its terminating zero.
     if taken <= 1 || taken > SERVER_NAME as i64 {
-        maps::lose(loss::READ_FAULT, u64::from(taken < 0), 0);
+        if taken < 0 {
+            maps::lose(loss::READ_FAULT, 1, 0);
+        }
         slot.discard(0);
         return false;
     }

@@ -85,7 +85,7 @@ fn process_exec(context: RawTracePointContext) -> i32 {
     0
 }
 
-/// `TP_PROTO(struct task_struct *task)`; Linux 6.16 added an argument, which is not read.
+/// `TP_PROTO(struct task_struct *task)`; later kernels pass more, which is not read.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 fn process_exit(context: RawTracePointContext) -> i32 {
     process::exited(context.arg(0));

@@ -90,7 +90,7 @@ pub(crate) fn check() -> Result<()> {
     }
     for architecture in ARCHITECTURES {
         let name = file_name(architecture);
-        toolchain.forget(architecture)?;
+        Toolchain::forget(architecture)?;
         ensure!(
             toolchain.compile(architecture)? == read(&directory.join(&name))?,
             "{name} differs from what its sources give; run `cargo xtask ebpf` and commit tracer-user/bpf"
@@ -186,7 +186,7 @@ impl Toolchain {
     }
 
     /// Makes the next build a real one.
-    fn forget(&self, architecture: &str) -> Result<()> {
+    fn forget(architecture: &str) -> Result<()> {
         run(cargo()
             .current_dir(root().join("tracer-ebpf"))
             .args([
@@ -257,7 +257,9 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -237,7 +237,7 @@ mod tests {
             }
             file.truncate(cut);
             if let Ok(btf) = Btf::parse(&file) {
-                let _ = btf.offset("task", "inner");
+                prop_assert!(btf.offset("task", "absent").is_err());
             }
         }
     }

@@ -78,7 +78,7 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32) -> Result<Kernel, Error> {
         .override_global("TASK_OFFSETS", &offsets, true)
         .map_max_entries("EVENTS", ring_size(ring_bytes))
         .load(OBJECT)
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
     // Before the programs are loaded: the log is a map of theirs.
     let mut logger =
         aya_log::EbpfLogger::init(&mut ebpf).map_err(|error| Error::Object(error.to_string()))?;
@@ -93,15 +93,15 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32) -> Result<Kernel, Error> {
     };
     for name in program::UPROBES {
         let program: &mut UProbe = kernel.program(name)?;
-        program.load().map_err(|error| refused(error.into()))?;
+        program.load().map_err(|error| refused(&error.into()))?;
     }
     kernel.link_programs()?;
     for (name, tracepoint) in program::TRACEPOINTS {
         let program: &mut RawTracePoint = kernel.program(name)?;
-        program.load().map_err(|error| refused(error.into()))?;
+        program.load().map_err(|error| refused(&error.into()))?;
         program
             .attach(tracepoint)
-            .map_err(|error| refused(error.into()))?;
+            .map_err(|error| refused(&error.into()))?;
     }
     Ok(kernel)
 }
@@ -112,7 +112,7 @@ impl Kernel {
         let large: &mut UProbe = self.program(program::CALL_RETURN_LARGE)?;
         let descriptor = large
             .fd()
-            .map_err(|error| refused(error.into()))?
+            .map_err(|error| refused(&error.into()))?
             .try_clone()
             .map_err(Error::Wait)?;
         Ok(self.programs.set(0, &descriptor, 0)?)
@@ -167,7 +167,6 @@ fn task_offsets() -> Result<[u32; offset::COUNT], Error> {
     let btf = Btf::parse(&file)?;
     let mut offsets = [0; offset::COUNT];
     for (place, structure, member) in [
-        (offset::TASK_PID, "task_struct", "pid"),
         (offset::TASK_TGID, "task_struct", "tgid"),
         (offset::TASK_GROUP_LEADER, "task_struct", "group_leader"),
         (offset::TASK_START_BOOTTIME, "task_struct", "start_boottime"),
@@ -233,11 +232,11 @@ fn missing_capabilities(effective: u64) -> Vec<&'static str> {
 }
 
 /// Says why the kernel refused, with the most likely reason first.
-pub(super) fn refused(error: EbpfError) -> Error {
+pub(super) fn refused(error: &EbpfError) -> Error {
     if let EbpfError::ProgramError(ProgramError::LoadError {
         io_error,
         verifier_log,
-    }) = &error
+    }) = error
         && io_error.kind() != std::io::ErrorKind::PermissionDenied
     {
         let log = verifier_log.to_string();
@@ -252,7 +251,7 @@ pub(super) fn refused(error: EbpfError) -> Error {
     if locked {
         return Error::Lockdown;
     }
-    Error::Refused(chain(&error))
+    Error::Refused(chain(error))
 }
 
 /// The end of a log, where the verifier says what it does not like.

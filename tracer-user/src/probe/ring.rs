@@ -158,7 +158,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_give_a_value(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes);
+            prop_assert!(read(&bytes).is_none_or(|_| bytes.len() >= size_of::<Header>()));
         }
     }
 }
