@@ -100,6 +100,13 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
+/// Builds the programs that the benchmark compares geophone with; they are not committed.
+pub(crate) fn benchmark_programs() -> Result<PathBuf> {
+    let directory = target().join("bpf/bench");
+    let built = Toolchain::set_up()?.build("bench/ebpf", std::env::consts::ARCH, &directory)?;
+    Ok(built.join("bench"))
+}
+
 /// The compiler and the linker, found to be the pinned ones.
 struct Toolchain {
     /// `rustc --version` of the compiler.
@@ -149,8 +156,17 @@ impl Toolchain {
 
     /// Builds the object of one architecture and gives its bytes.
     fn compile(&self, architecture: &str) -> Result<Vec<u8>> {
-        let crate_directory = root().join("tracer-ebpf");
-        let target_directory = target().join("bpf").join(architecture);
+        let built = self.build(
+            "tracer-ebpf",
+            architecture,
+            &target().join("bpf").join(architecture),
+        )?;
+        read(&built.join("tracer"))
+    }
+
+    /// Builds a crate of programs and gives the directory of what came out.
+    fn build(&self, directory: &str, architecture: &str, target_directory: &Path) -> Result<PathBuf> {
+        let crate_directory = root().join(directory);
         let home = std::env::var_os("CARGO_HOME")
             .map(PathBuf::from)
             .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
@@ -175,14 +191,14 @@ impl Toolchain {
                 TARGET,
                 "--target-dir",
             ])
-            .arg(&target_directory)
+            .arg(target_directory)
             .env("PATH", path)
             .env("RUSTC", COMPILER)
             // aya-ebpf and the counters use inline assembly for BPF, which stable does not have.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             .env_remove("RUSTC_WRAPPER"))?;
-        read(&target_directory.join(TARGET).join("release/tracer"))
+        Ok(target_directory.join(TARGET).join("release"))
     }
 
     /// Makes the next build a real one.

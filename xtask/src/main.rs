@@ -1,5 +1,6 @@
 //! `cargo xtask`: all automation of the workspace, so that no step lives in a shell script or in someone's memory.
 
+mod bench;
 mod command;
 mod demo;
 mod ebpf;
@@ -22,6 +23,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Measures what geophone costs; words after `--` go to the benchmark (`--quick`, `--only SECTION`, `--json FILE`).
+    Bench {
+        /// For the benchmark.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Traces a real boto3 program against a fake Bedrock and prints its calls as they happen.
     Demo,
     /// Builds the programs for the kernel into `tracer-user/bpf`; installs the compiler and the linker for that.
@@ -43,6 +50,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
+        Task::Bench { arguments } => bench::run_it(&arguments),
         Task::Demo => demo::run_it(),
         Task::Ebpf { check: false } => ebpf::build(),
         Task::Ebpf { check: true } => ebpf::check(),
