@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::call::{MAX_TOOL_CALLS, ToolCall};
-use super::content::Part;
+use super::content::{MAX_SAID, Part};
 
 /// Most blocks of one answer.
 const MAX_BLOCKS: usize = 1024;
 
 /// Most text of one answer.
-const MAX_TEXT: usize = 4 << 20;
+const MAX_TEXT: usize = MAX_SAID;
 
 /// A streamed answer so far.
 #[derive(Debug, Default)]

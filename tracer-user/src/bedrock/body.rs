@@ -1,18 +1,13 @@
-//! A JSON body as it is kept until it is read: bounded, and without the long strings when content is off.
-//!
-//! A prompt of 5 MB is a few long strings among short facts. With content off each string beyond [`LONG_STRING`] is left
-//! out while it passes (`""` stays in its place), so that what is kept of any prompt is small.
+//! A JSON body as it is kept until it is read: bounded, and only its [`Skeleton`] when content is off.
 
-use memchr::memchr2;
+use std::borrow::Cow;
 
 use crate::http::{BodyPart, Hole};
 
 use super::json::{self, Json, Malformed};
+use super::skeleton::Skeleton;
 
-/// Strings longer than this are content, not facts.
-pub const LONG_STRING: usize = 1024;
-
-/// Most that is kept of one body without its long strings.
+/// Most that is kept of one body without its content.
 pub const MAX_FACTS: usize = 4 << 20;
 
 /// Most that is kept of one body with its content.
@@ -27,10 +22,8 @@ const MAX_CANDIDATES: usize = 32;
 /// What is kept of a body.
 #[derive(Debug)]
 pub struct Body {
-    keep: Keep,
     /// Before the first hole; all of the body if there is none.
-    head: Vec<u8>,
-    place: Place,
+    head: Head,
     /// After the last hole, the end of it.
     tail: Vec<u8>,
     /// Bytes that passed the caps and are not kept.
@@ -47,28 +40,20 @@ pub enum Keep {
     Content,
 }
 
-/// Where in the document the next byte stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Between strings.
-    Outside,
-    /// In a string that began at this place of `head`.
-    Short { start: usize, escaped: bool },
-    /// In a string that is left out.
-    Long { escaped: bool },
-    /// Behind a hole: whether inside a string or not cannot be known.
-    AfterHole,
-    /// Beyond the cap.
-    Full,
+#[derive(Debug)]
+enum Head {
+    Facts(Skeleton),
+    Content(Vec<u8>),
 }
 
 impl Body {
     /// An empty body.
     pub fn new(keep: Keep) -> Self {
         Self {
-            keep,
-            head: Vec::new(),
-            place: Place::Outside,
+            head: match keep {
+                Keep::Facts => Head::Facts(Skeleton::default()),
+                Keep::Content => Head::Content(Vec::new()),
+            },
             tail: Vec::new(),
             beyond_cap: 0,
             holes: Vec::new(),
@@ -78,14 +63,12 @@ impl Body {
     /// Takes the next part. `budget` is what may still be kept of all bodies together.
     pub fn push(&mut self, part: &BodyPart<'_>, budget: usize) {
         match part {
-            BodyPart::Bytes(bytes) => self.bytes(bytes, budget),
+            BodyPart::Bytes(bytes) if self.holes.is_empty() => self.append_head(bytes, budget),
+            BodyPart::Bytes(bytes) => self.append_tail(bytes),
             BodyPart::Hole(hole) => {
                 // One of each reason tells enough.
                 if self.holes.iter().all(|known| known.reason != hole.reason) {
                     self.holes.push(*hole);
-                }
-                if self.place != Place::Full {
-                    self.place = Place::AfterHole;
                 }
                 self.tail.clear();
             }
@@ -94,12 +77,12 @@ impl Body {
 
     /// Bytes kept.
     pub fn len(&self) -> usize {
-        self.head.len() + self.tail.len()
+        self.head_bytes().len() + self.tail.len()
     }
 
     /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.tail.is_empty()
+        self.len() == 0
     }
 
     /// One hole of each reason.
@@ -114,7 +97,7 @@ impl Body {
 
     /// Calls `each` with the members of the document. Behind a hole those of `names` are found that begin after it.
     pub fn members(&self, names: &[&str], mut each: impl FnMut(&str, Json<'_>)) -> Result<(), Malformed> {
-        let head = json::text(&self.head);
+        let head = self.text();
         let end = Json::new(&head).members(&mut each);
         if self.tail.is_empty() {
             return end;
@@ -126,41 +109,32 @@ impl Body {
         Err(Malformed)
     }
 
-    /// Reads the document as a whole; gives what is there when it is broken.
-    pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        json::text(&self.head)
+    /// The document up to the first hole.
+    pub fn text(&self) -> Cow<'_, str> {
+        json::text(self.head_bytes())
     }
 
-    fn bytes(&mut self, bytes: &[u8], budget: usize) {
-        if self.place == Place::Full {
-            self.beyond_cap += bytes.len() as u64;
-            return;
+    fn head_bytes(&self) -> &[u8] {
+        match &self.head {
+            Head::Facts(skeleton) => skeleton.kept(),
+            Head::Content(bytes) => bytes,
         }
-        if self.place == Place::AfterHole {
-            self.append_tail(bytes);
-            return;
-        }
-        let room = match self.keep {
-            Keep::Facts => MAX_FACTS,
-            Keep::Content => MAX_CONTENT,
-        }
-        .saturating_sub(self.head.len())
-        .min(budget);
-        match self.keep {
-            Keep::Content => {
-                let (kept, beyond) = bytes.split_at(room.min(bytes.len()));
-                self.head.extend_from_slice(kept);
-                self.fill(beyond.len());
+    }
+
+    fn append_head(&mut self, bytes: &[u8], budget: usize) {
+        let held = self.len();
+        let limit = |cap: usize| cap.min(held.saturating_add(budget));
+        self.beyond_cap += match &mut self.head {
+            Head::Facts(skeleton) => skeleton.push(bytes, limit(MAX_FACTS)),
+            Head::Content(kept) => {
+                let room = limit(MAX_CONTENT).saturating_sub(kept.len());
+                // Once something is left out, nothing fits that follows.
+                let room = if self.beyond_cap == 0 { room } else { 0 };
+                let (fits, beyond) = bytes.split_at(room.min(bytes.len()));
+                kept.extend_from_slice(fits);
+                beyond.len() as u64
             }
-            Keep::Facts => self.append_facts(bytes, room),
-        }
-    }
-
-    fn fill(&mut self, beyond: usize) {
-        if beyond > 0 {
-            self.beyond_cap += beyond as u64;
-            self.place = Place::Full;
-        }
+        };
     }
 
     /// Keeps the end of what follows a hole, at most twice the cap between two trims.
@@ -175,102 +149,6 @@ impl Body {
             self.tail.drain(..self.tail.len() - MAX_AFTER_HOLE);
         }
     }
-
-    /// Keeps everything but long strings; stops for good where `room` ends.
-    fn append_facts(&mut self, mut bytes: &[u8], room: usize) {
-        let limit = self.head.len().saturating_add(room);
-        while !bytes.is_empty() {
-            let taken = match self.place {
-                Place::Outside => {
-                    let room = limit.saturating_sub(self.head.len()).min(bytes.len());
-                    if room == 0 {
-                        self.fill(bytes.len());
-                        return;
-                    }
-                    self.step_outside(bytes.get(..room).unwrap_or(bytes))
-                }
-                Place::Short { start, escaped } => self.step_short(bytes, start, escaped),
-                Place::Long { escaped } => self.step_long(bytes, escaped),
-                Place::AfterHole | Place::Full => return,
-            };
-            bytes = bytes.get(taken..).unwrap_or_default();
-        }
-    }
-
-    /// Up to and with the quote that opens a string.
-    fn step_outside(&mut self, bytes: &[u8]) -> usize {
-        let taken = memchr::memchr(b'"', bytes).map_or(bytes.len(), |at| at + 1);
-        let opens = bytes.get(taken - 1) == Some(&b'"');
-        self.head.extend_from_slice(bytes.get(..taken).unwrap_or(bytes));
-        if opens {
-            self.place = Place::Short {
-                start: self.head.len(),
-                escaped: false,
-            };
-        }
-        taken
-    }
-
-    /// Up to and with the quote that closes the string, unless it grows long.
-    fn step_short(&mut self, bytes: &[u8], start: usize, escaped: bool) -> usize {
-        let length = self.head.len().saturating_sub(start);
-        let room = (LONG_STRING + 1).saturating_sub(length).max(1);
-        let window = bytes.get(..room).unwrap_or(bytes);
-        let (taken, place) = scan_string(window, escaped);
-        match place {
-            InString::Closed => {
-                self.head.extend_from_slice(bytes.get(..taken).unwrap_or(bytes));
-                self.place = Place::Outside;
-            }
-            InString::Open { escaped } if length + taken > LONG_STRING => {
-                self.head.truncate(start);
-                self.place = Place::Long { escaped };
-            }
-            InString::Open { escaped } => {
-                self.head.extend_from_slice(bytes.get(..taken).unwrap_or(bytes));
-                self.place = Place::Short { start, escaped };
-            }
-        }
-        taken
-    }
-
-    /// Up to and with the quote that closes the string; only the quote is kept.
-    fn step_long(&mut self, bytes: &[u8], escaped: bool) -> usize {
-        let (taken, place) = scan_string(bytes, escaped);
-        match place {
-            InString::Closed => {
-                self.head.push(b'"');
-                self.place = Place::Outside;
-            }
-            InString::Open { escaped } => self.place = Place::Long { escaped },
-        }
-        taken
-    }
-}
-
-/// How a scan within a string ended.
-enum InString {
-    Closed,
-    Open { escaped: bool },
-}
-
-/// Scans string bytes to the closing quote; returns how many were scanned.
-fn scan_string(bytes: &[u8], escaped: bool) -> (usize, InString) {
-    let mut at = usize::from(escaped).min(bytes.len());
-    if escaped && bytes.is_empty() {
-        return (0, InString::Open { escaped });
-    }
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found + 1;
-        if bytes.get(at - 1) == Some(&b'"') {
-            return (at, InString::Closed);
-        }
-        if at == bytes.len() {
-            return (at, InString::Open { escaped: true });
-        }
-        at += 1;
-    }
-    (bytes.len(), InString::Open { escaped: false })
 }
 
 /// The members at the end of a document of which only the end is there, as an object of their own.
@@ -295,20 +173,10 @@ fn members_after_hole(tail: &str, names: &[&str]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::http::HoleReason;
 
     const UNBOUNDED: usize = usize::MAX;
-
-    fn kept(keep: Keep, parts: &[&[u8]]) -> Vec<u8> {
-        let mut body = Body::new(keep);
-        for part in parts {
-            body.push(&BodyPart::Bytes(part), UNBOUNDED);
-        }
-        body.head
-    }
 
     fn hole() -> BodyPart<'static> {
         BodyPart::Hole(Hole {
@@ -325,17 +193,8 @@ mod tests {
         for chunk in body.as_bytes().chunks(16 << 10) {
             kept.push(&BodyPart::Bytes(chunk), UNBOUNDED);
         }
-        assert_eq!(kept.text(), r#"{"messages": [{"text": ""}], "maxTokens": 9}"#);
+        assert_eq!(kept.text(), r#"{"messages": [], "maxTokens": 9}"#);
         assert_eq!(kept.beyond_cap(), 0);
-    }
-
-    #[test]
-    fn strings_up_to_the_limit_stay() {
-        let fits = format!("\"{}\"", "x".repeat(LONG_STRING));
-        assert_eq!(kept(Keep::Facts, &[fits.as_bytes()]), fits.as_bytes());
-        let long = format!("\"{}\"", "x".repeat(LONG_STRING + 1));
-        assert_eq!(kept(Keep::Facts, &[long.as_bytes()]), b"\"\"");
-        assert_eq!(kept(Keep::Content, &[long.as_bytes()]), long.as_bytes());
     }
 
     #[test]
@@ -399,27 +258,5 @@ mod tests {
             usage = value.member("inputTokens").and_then(Json::count);
         });
         assert_eq!(usage, Some(3));
-    }
-
-    proptest! {
-        #[test]
-        fn any_split_keeps_the_same(
-            pieces in proptest::collection::vec(
-                prop_oneof![
-                    Just("\"".to_owned()), Just("\\".to_owned()), Just("\\\"".to_owned()), Just("é".to_owned()),
-                    Just("{}".to_owned()), (1000_usize..1100).prop_map(|length| "y".repeat(length)),
-                ],
-                0..20,
-            ),
-            cuts in proptest::collection::vec(0_usize..8192, 0..6),
-        ) {
-            let whole = pieces.concat().into_bytes();
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(whole.len())).collect();
-            cuts.push(0);
-            cuts.push(whole.len());
-            cuts.sort_unstable();
-            let parts: Vec<&[u8]> = cuts.windows(2).map(|pair| &whole[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(kept(Keep::Facts, &parts), kept(Keep::Facts, &[&whole]));
-        }
     }
 }

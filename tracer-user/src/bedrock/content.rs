@@ -1,6 +1,14 @@
-//! Prompt and answer in one shape, whatever body they came in. Built only when content is asked for.
+//! Prompt and answer in one shape, whatever body they came in. Built only when content is asked for, and bounded.
 
 use serde_json::Value;
+
+use super::json::Json;
+
+/// Most bytes of JSON taken over from each of request and answer.
+pub const MAX_SAID: usize = 1 << 20;
+
+/// What a message or a part costs beside its text.
+const ENVELOPE: usize = 32;
 
 /// Everything that was said in one call.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,6 +21,84 @@ pub struct Content {
     pub output: Vec<Message>,
     /// Tools the model may ask for.
     pub tools: Vec<ToolDefinition>,
+    /// What the request may still fill.
+    pub asked: Budget,
+    /// What the answer may still fill.
+    pub answered: Budget,
+}
+
+/// How much may still be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    left: usize,
+    cut: bool,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            left: MAX_SAID,
+            cut: false,
+        }
+    }
+}
+
+impl Budget {
+    /// Whether something did not fit.
+    pub fn cut(self) -> bool {
+        self.cut
+    }
+
+    /// Something that cannot be taken over in part. `false` if it does not fit.
+    pub fn take(&mut self, length: usize) -> bool {
+        let fits = length <= self.left;
+        self.cut |= !fits;
+        if fits {
+            self.left -= length;
+        }
+        fits
+    }
+
+    /// Room for one more message or part.
+    pub fn envelope(&mut self) -> bool {
+        self.take(ENVELOPE)
+    }
+
+    /// As much of a text as fits; nothing for what is no text.
+    pub fn text(&mut self, value: Option<Json<'_>>) -> String {
+        let text = value.and_then(Json::string).unwrap_or_default();
+        let end = (0..=self.left.min(text.len()))
+            .rev()
+            .find(|end| text.is_char_boundary(*end))
+            .unwrap_or(0);
+        self.cut |= end < text.len();
+        self.left -= end;
+        text.get(..end).unwrap_or_default().to_owned()
+    }
+
+    /// The text if all of it fits, else nothing: half an image is none.
+    pub fn whole(&mut self, value: Json<'_>) -> String {
+        if self.take(value.source().len()) {
+            value.string().unwrap_or_default().into_owned()
+        } else {
+            String::new()
+        }
+    }
+
+    /// The value if all of it fits, else null.
+    pub fn value(&mut self, value: Option<Json<'_>>) -> Value {
+        value
+            .filter(|value| self.take(value.source().len()))
+            .and_then(Json::build)
+            .unwrap_or(Value::Null)
+    }
+}
+
+impl Content {
+    /// Whether something did not fit.
+    pub fn cut(&self) -> bool {
+        self.asked.cut || self.answered.cut
+    }
 }
 
 /// One turn.
@@ -85,10 +171,10 @@ pub struct ToolDefinition {
 
 impl Message {
     /// A message of one text.
-    pub fn text(role: &str, text: impl Into<String>) -> Self {
+    pub fn text(role: &str, text: String) -> Self {
         Self {
             role: role.to_owned(),
-            parts: vec![Part::Text(text.into())],
+            parts: vec![Part::Text(text)],
         }
     }
 }
@@ -119,5 +205,23 @@ pub fn mime_type(modality: &str, format: &str) -> String {
         (_, "xls") => "application/vnd.ms-excel".into(),
         (_, "xlsx") => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet".into(),
         (_, other) => format!("application/{other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_cut_and_said_to_be() {
+        let mut budget = Budget::default();
+        let long = format!("\"{}\"", "é".repeat(MAX_SAID / 2 - 1));
+        assert_eq!(budget.text(Some(Json::new(&long))).len(), MAX_SAID - 2);
+        assert!(!budget.cut());
+        assert_eq!(budget.text(Some(Json::new("\"éé\""))), "é");
+        assert!(budget.cut());
+        assert_eq!(budget.whole(Json::new("\"AAAA\"")), "");
+        assert_eq!(budget.value(Some(Json::new("{}"))), Value::Null);
+        assert!(!budget.envelope());
     }
 }

@@ -16,6 +16,7 @@ pub mod operation;
 pub mod parameters;
 mod reading;
 pub mod route;
+mod skeleton;
 pub mod stop;
 
 mod assembly;

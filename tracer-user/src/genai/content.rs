@@ -1,13 +1,10 @@
-//! Prompts and answers as the message JSON of OpenTelemetry's `gen_ai` conventions, each attribute bounded.
+//! Prompts and answers as the message JSON of OpenTelemetry's `gen_ai` conventions. How much there may be was settled when
+//! they were read.
 
-use std::cell::Cell;
+use serde::Serialize;
+use serde_json::Value;
 
-use serde_json::{Value, json};
-
-use crate::bedrock::content::{Content, Message, Part};
-
-/// Most text in one attribute, before JSON's own marks.
-pub(super) const MAX_ATTRIBUTE: usize = 1 << 20;
+use crate::bedrock::content::{Content, Message, Part, ToolDefinition};
 
 /// The content attributes of a span; empty ones are left out.
 #[derive(Debug, Default)]
@@ -16,8 +13,6 @@ pub(super) struct Rendered {
     pub(super) output: Option<String>,
     pub(super) system: Option<String>,
     pub(super) tools: Option<String>,
-    /// Some of it did not fit.
-    pub(super) cut: bool,
 }
 
 /// Renders all content. `finish_reasons` go with the messages of the answer, one each.
@@ -27,144 +22,164 @@ pub(super) fn render(content: &Content, finish_reasons: &[String]) -> Rendered {
         input,
         output,
         tools,
+        asked: _,
+        answered: _,
     } = content;
-    let budgets: [Budget; 4] = Default::default();
-    let [for_input, for_output, for_system, for_tools] = &budgets;
-    let input = array(input.iter().map(|one| message(one, for_input)));
-    let output = array(output.iter().enumerate().map(|(index, one)| {
-        let mut value = message(one, for_output);
-        let reason = finish_reasons.get(index).or_else(|| finish_reasons.last());
-        if let (Some(reason), Some(object)) = (reason, value.as_object_mut()) {
-            object.insert("finish_reason".into(), Value::String(reason.clone()));
-        }
-        value
-    }));
-    let system = array(
-        system
-            .iter()
-            .map(|text| json!({"type": "text", "content": for_system.text(text)})),
-    );
-    let tools = array(tools.iter().map(|tool| {
-        let mut definition = json!({"type": "function", "name": tool.name});
-        if let Some(object) = definition.as_object_mut() {
-            if let Some(description) = &tool.description {
-                object.insert("description".into(), for_tools.text(description).into());
-            }
-            if let Some(parameters) = &tool.parameters {
-                object.insert("parameters".into(), for_tools.value(parameters));
-            }
-        }
-        definition
-    }));
+    let reason = |index: usize| {
+        finish_reasons
+            .get(index)
+            .or_else(|| finish_reasons.last())
+            .map(String::as_str)
+    };
     Rendered {
-        input,
-        output,
-        system,
-        tools,
-        cut: budgets.iter().any(|budget| budget.cut.get()),
+        input: array(input.iter().map(|one| message(one, None))),
+        output: array(
+            output
+                .iter()
+                .enumerate()
+                .map(|(index, one)| message(one, reason(index))),
+        ),
+        system: array(system.iter().map(|content| PartJson::Text { content })),
+        tools: array(tools.iter().map(tool)),
     }
 }
 
-fn array(items: impl Iterator<Item = Value>) -> Option<String> {
-    let items: Vec<Value> = items.collect();
-    (!items.is_empty()).then(|| Value::Array(items).to_string())
+fn array<T: Serialize>(items: impl Iterator<Item = T>) -> Option<String> {
+    let items: Vec<T> = items.collect();
+    if items.is_empty() {
+        return None;
+    }
+    serde_json::to_string(&items).ok()
 }
 
-fn message(message: &Message, budget: &Budget) -> Value {
+/// A message; `finish_reason` is what v1.41 has for those of the answer.
+#[derive(Serialize)]
+struct MessageJson<'a> {
+    role: &'a str,
+    parts: Vec<PartJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum PartJson<'a> {
+    Text {
+        content: &'a str,
+    },
+    Reasoning {
+        content: &'a str,
+    },
+    ToolCall {
+        id: Option<&'a str>,
+        name: &'a str,
+        arguments: &'a Value,
+    },
+    ToolCallResponse {
+        id: Option<&'a str>,
+        response: &'a Value,
+    },
+    Blob {
+        modality: &'a str,
+        mime_type: Option<&'a str>,
+        content: &'a str,
+    },
+    Uri {
+        modality: &'a str,
+        mime_type: Option<&'a str>,
+        uri: &'a str,
+    },
+    #[serde(untagged)]
+    Other {
+        r#type: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct ToolJson<'a> {
+    r#type: &'static str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<&'a Value>,
+}
+
+/// A message of tool results only comes from the tools, whatever role it was sent under.
+fn message<'a>(message: &'a Message, finish_reason: Option<&'a str>) -> MessageJson<'a> {
     let results_only = !message.parts.is_empty()
         && message
             .parts
             .iter()
             .all(|part| matches!(part, Part::ToolResult { .. }));
-    let role = if results_only { "tool" } else { &message.role };
-    let parts: Vec<Value> = message.parts.iter().map(|one| part(one, budget)).collect();
-    json!({"role": role, "parts": parts})
+    MessageJson {
+        role: if results_only { "tool" } else { &message.role },
+        parts: message.parts.iter().map(part).collect(),
+        finish_reason,
+    }
 }
 
-fn part(part: &Part, budget: &Budget) -> Value {
+fn part(part: &Part) -> PartJson<'_> {
     match part {
-        Part::Text(text) => json!({"type": "text", "content": budget.text(text)}),
-        Part::Reasoning(text) => json!({"type": "reasoning", "content": budget.text(text)}),
-        Part::ToolCall { id, name, arguments } => {
-            json!({"type": "tool_call", "id": id, "name": name, "arguments": budget.value(arguments)})
-        }
-        Part::ToolResult { id, response } => {
-            json!({"type": "tool_call_response", "id": id, "response": budget.value(response)})
-        }
+        Part::Text(content) => PartJson::Text { content },
+        Part::Reasoning(content) => PartJson::Reasoning { content },
+        Part::ToolCall { id, name, arguments } => PartJson::ToolCall {
+            id: id.as_deref(),
+            name,
+            arguments,
+        },
+        Part::ToolResult { id, response } => PartJson::ToolCallResponse {
+            id: id.as_deref(),
+            response,
+        },
         Part::Blob {
             modality,
             mime_type,
             content,
-        } => {
-            json!({"type": "blob", "modality": modality, "mime_type": mime_type, "content": budget.whole(content)})
-        }
+        } => PartJson::Blob {
+            modality,
+            mime_type: mime_type.as_deref(),
+            content,
+        },
         Part::Uri {
             modality,
             mime_type,
             uri,
-        } => json!({"type": "uri", "modality": modality, "mime_type": mime_type, "uri": budget.whole(uri)}),
-        Part::Other { kind } => json!({"type": budget.whole(kind)}),
+        } => PartJson::Uri {
+            modality,
+            mime_type: mime_type.as_deref(),
+            uri,
+        },
+        Part::Other { kind } => PartJson::Other { r#type: kind },
     }
 }
 
-/// How much text an attribute may still take.
-struct Budget {
-    left: Cell<usize>,
-    cut: Cell<bool>,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            left: Cell::new(MAX_ATTRIBUTE),
-            cut: Cell::new(false),
-        }
-    }
-}
-
-impl Budget {
-    /// As much of a text as fits.
-    fn text<'a>(&self, text: &'a str) -> &'a str {
-        let end = (0..=self.left.get().min(text.len()))
-            .rev()
-            .find(|end| text.is_char_boundary(*end))
-            .unwrap_or(0);
-        self.take(end, end < text.len());
-        text.get(..end).unwrap_or_default()
-    }
-
-    /// The text if all of it fits, else nothing: half an image is none.
-    fn whole<'a>(&self, text: &'a str) -> &'a str {
-        let fits = text.len() <= self.left.get();
-        self.take(if fits { text.len() } else { 0 }, !fits);
-        if fits { text } else { "" }
-    }
-
-    /// The value if all of it fits, else null.
-    fn value(&self, value: &Value) -> Value {
-        let length = value.to_string().len();
-        let fits = length <= self.left.get();
-        self.take(if fits { length } else { 0 }, !fits);
-        if fits { value.clone() } else { Value::Null }
-    }
-
-    fn take(&self, length: usize, cut: bool) {
-        self.left.set(self.left.get().saturating_sub(length));
-        self.cut.set(self.cut.get() || cut);
+fn tool(tool: &ToolDefinition) -> ToolJson<'_> {
+    let ToolDefinition {
+        name,
+        description,
+        parameters,
+    } = tool;
+    ToolJson {
+        r#type: "function",
+        name,
+        description: description.as_deref(),
+        parameters: parameters.as_ref(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::bedrock::content::ToolDefinition;
 
     #[test]
     fn messages_have_the_conventions_shape() {
         let content = Content {
             system: vec!["Be brief.".into()],
             input: vec![
-                Message::text("user", "Hi"),
+                Message::text("user", "Hi".into()),
                 Message {
                     role: "user".into(),
                     parts: vec![Part::ToolResult {
@@ -182,6 +197,9 @@ mod tests {
                         name: "weather".into(),
                         arguments: json!({"city": "Oslo"}),
                     },
+                    Part::Other {
+                        kind: "searchResult".into(),
+                    },
                 ],
             }],
             tools: vec![ToolDefinition {
@@ -189,9 +207,9 @@ mod tests {
                 description: Some("Tells it.".into()),
                 parameters: Some(json!({"type": "object"})),
             }],
+            ..Content::default()
         };
         let rendered = render(&content, &["tool_call".into()]);
-        assert!(!rendered.cut);
         let read = |text: Option<String>| {
             serde_json::from_str::<Value>(&text.expect("there is some")).expect("JSON")
         };
@@ -207,6 +225,7 @@ mod tests {
             json!([{"role": "assistant", "finish_reason": "tool_call", "parts": [
                 {"type": "reasoning", "content": "hm"},
                 {"type": "tool_call", "id": null, "name": "weather", "arguments": {"city": "Oslo"}},
+                {"type": "searchResult"},
             ]}])
         );
         assert_eq!(
@@ -217,29 +236,5 @@ mod tests {
             read(rendered.tools),
             json!([{"type": "function", "name": "weather", "description": "Tells it.", "parameters": {"type": "object"}}])
         );
-    }
-
-    #[test]
-    fn what_does_not_fit_is_cut_and_said_to_be() {
-        let content = Content {
-            input: vec![
-                Message::text("user", "é".repeat(MAX_ATTRIBUTE / 2 - 1)),
-                Message::text("user", "éé"),
-                Message {
-                    role: "user".into(),
-                    parts: vec![Part::Blob {
-                        modality: "image",
-                        mime_type: None,
-                        content: "AAAA".into(),
-                    }],
-                },
-            ],
-            ..Content::default()
-        };
-        let rendered = render(&content, &[]);
-        assert!(rendered.cut);
-        let input: Value = serde_json::from_str(&rendered.input.expect("input")).expect("JSON");
-        assert_eq!(input[1]["parts"][0]["content"], "é");
-        assert_eq!(input[2]["parts"][0]["content"], "");
     }
 }

@@ -248,7 +248,7 @@ fn attributes(call: &Call, operation: Option<&'static str>, failed: Option<&Fail
         list.string(semconv::OUTPUT_MESSAGES, rendered.output);
         list.string(semconv::SYSTEM_INSTRUCTIONS, rendered.system);
         list.string(semconv::TOOL_DEFINITIONS, rendered.tools);
-        list.truth(semconv::CONTENT_CUT, rendered.cut.then_some(true));
+        list.truth(semconv::CONTENT_CUT, said.cut().then_some(true));
     }
     list.0
 }

@@ -1,13 +1,9 @@
 //! Claude: the Messages shape with its own stream of events, and the older prompt and completion.
 
-use std::borrow::Cow;
-
-use serde_json::Value;
-
 use super::super::assembly::Assembly;
 use super::super::body::Body;
 use super::super::call::Usage;
-use super::super::content::{Message, Part, ToolDefinition};
+use super::super::content::{Budget, Message, Part, ToolDefinition};
 use super::super::failure;
 use super::super::json::{Json, Malformed};
 use super::{Facts, Task, set};
@@ -46,34 +42,33 @@ fn content_of_request(name: &str, value: Json<'_>, facts: &mut Facts) {
     let Some(content) = &mut facts.content else {
         return;
     };
+    let budget = &mut content.asked;
     match name {
         "prompt" => content
             .input
-            .extend(value.string().map(|text| Message::text("user", text))),
-        "system" => {
-            content.system.extend(value.string().map(Cow::into_owned));
+            .push(Message::text("user", budget.text(Some(value)))),
+        "system" if value.is_array() => {
             let _broken = value.items(|block| {
-                let text = block.member("text").and_then(Json::string);
-                content.system.extend(text.map(Cow::into_owned));
+                if budget.envelope() {
+                    content.system.push(budget.text(block.member("text")));
+                }
             });
         }
+        "system" => content.system.push(budget.text(Some(value))),
         "messages" => {
-            let _broken = value.items(|one| content.input.push(message(one, "user")));
+            let _broken = value.items(|one| content.input.extend(message(one, budget)));
         }
         "tools" => {
             let _broken = value.items(|tool| {
-                content
-                    .tools
-                    .extend(tool.member("name").and_then(Json::text).map(|name| {
-                        ToolDefinition {
-                            name,
-                            description: tool
-                                .member("description")
-                                .and_then(Json::string)
-                                .map(Cow::into_owned),
-                            parameters: tool.member("input_schema").and_then(Json::build),
-                        }
-                    }));
+                if let Some(name) = tool.member("name").and_then(Json::text)
+                    && budget.envelope()
+                {
+                    content.tools.push(ToolDefinition {
+                        name,
+                        description: tool.member("description").map(|value| budget.text(Some(value))),
+                        parameters: tool.member("input_schema").map(|value| budget.value(Some(value))),
+                    });
+                }
             });
         }
         _ => {}
@@ -81,13 +76,10 @@ fn content_of_request(name: &str, value: Json<'_>, facts: &mut Facts) {
 }
 
 pub(super) fn response(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
-    let mut role = None;
     let mut parts = Vec::new();
-    let keep = facts.content.is_some();
     let end = body.members(&RESPONSE, |name, value| match name {
         "id" => set(&mut facts.response_id, value.text()),
         "model" => set(&mut facts.response_model, value.text()),
-        "role" => role = value.text(),
         "content" => {
             facts.spoke = true;
             let _broken = value.items(|block| {
@@ -97,15 +89,15 @@ pub(super) fn response(body: &Body, facts: &mut Facts) -> Result<(), Malformed> 
                         block.member("name").and_then(Json::text),
                     );
                 }
-                if keep {
-                    parts.push(part(block));
+                if let Some(content) = &mut facts.content {
+                    parts.extend(part(block, &mut content.answered));
                 }
             });
         }
         "completion" => {
             facts.spoke = true;
-            if keep {
-                parts.extend(value.string().map(|text| Part::Text(text.into_owned())));
+            if let Some(content) = &mut facts.content {
+                parts.push(Part::Text(content.answered.text(Some(value))));
             }
         }
         "stop_reason" => facts.stop(value.text()),
@@ -116,7 +108,7 @@ pub(super) fn response(body: &Body, facts: &mut Facts) -> Result<(), Malformed> 
         && !parts.is_empty()
     {
         content.output.push(Message {
-            role: role.unwrap_or_else(|| "assistant".into()),
+            role: "assistant".into(),
             parts,
         });
     }
@@ -228,68 +220,67 @@ fn usage(value: Json<'_>, usage: &mut Usage) {
 }
 
 /// A message; its content is a list of blocks or one text.
-fn message(message: Json<'_>, role: &str) -> Message {
+fn message(message: Json<'_>, budget: &mut Budget) -> Option<Message> {
+    if !budget.envelope() {
+        return None;
+    }
+    let mut role = None;
     let mut parts = Vec::new();
-    if let Some(content) = message.member("content") {
-        parts.extend(content.string().map(|text| Part::Text(text.into_owned())));
-        let _broken = content.items(|block| parts.push(part(block)));
-    }
-    Message {
-        role: message
-            .member("role")
-            .and_then(Json::text)
-            .unwrap_or_else(|| role.to_owned()),
+    let _broken = message.members(|name, value| match name {
+        "role" => role = value.text(),
+        "content" if value.is_array() => {
+            let _broken = value.items(|block| parts.extend(part(block, budget)));
+        }
+        "content" => parts.push(Part::Text(budget.text(Some(value)))),
+        _ => {}
+    });
+    Some(Message {
+        role: role.unwrap_or_else(|| "user".into()),
         parts,
-    }
+    })
 }
 
-/// A content block: an object with a `type`.
-fn part(block: Json<'_>) -> Part {
+/// A content block: an object with a `type`. `None` for one that does not fit.
+fn part(block: Json<'_>, budget: &mut Budget) -> Option<Part> {
+    if !budget.envelope() {
+        return None;
+    }
     let kind = block.member("type").and_then(Json::text).unwrap_or_default();
-    let string = |name: &str| {
-        block
-            .member(name)
-            .and_then(Json::string)
-            .unwrap_or_default()
-            .into_owned()
-    };
-    match kind.as_str() {
-        "text" => Part::Text(string("text")),
-        "thinking" => Part::Reasoning(string("thinking")),
+    Some(match kind.as_str() {
+        "text" => Part::Text(budget.text(block.member("text"))),
+        "thinking" => Part::Reasoning(budget.text(block.member("thinking"))),
         "tool_use" => Part::ToolCall {
             id: block.member("id").and_then(Json::text),
-            name: string("name"),
-            arguments: block.member("input").and_then(Json::build).unwrap_or(Value::Null),
+            name: block.member("name").and_then(Json::text).unwrap_or_default(),
+            arguments: budget.value(block.member("input")),
         },
         "tool_result" => Part::ToolResult {
             id: block.member("tool_use_id").and_then(Json::text),
-            response: block
-                .member("content")
-                .and_then(Json::build)
-                .unwrap_or(Value::Null),
+            response: budget.value(block.member("content")),
         },
         "image" | "document" => {
             let modality = if kind == "image" { "image" } else { "document" };
-            let source = block.member("source");
-            let inner = |name: &str| source.and_then(|source| source.member(name));
-            let mime_type = inner("media_type").and_then(Json::text);
-            match (
-                inner("data").and_then(Json::string),
-                inner("url").and_then(Json::text),
-            ) {
-                (Some(content), _) => Part::Blob {
+            let mime_type = block.at(&["source", "media_type"]).and_then(Json::text);
+            match (block.at(&["source", "data"]), block.at(&["source", "url"])) {
+                (Some(data), _) => Part::Blob {
                     modality,
                     mime_type,
-                    content: content.into_owned(),
+                    content: budget.whole(data),
                 },
                 (None, Some(uri)) => Part::Uri {
                     modality,
                     mime_type,
-                    uri,
+                    uri: budget.whole(uri),
                 },
-                (None, None) => Part::Other { kind },
+                (None, None) => other(&kind),
             }
         }
-        _ => Part::Other { kind },
+        kind => other(kind),
+    })
+}
+
+fn other(kind: &str) -> Part {
+    Part::Other {
+        kind: kind.chars().take(64).collect(),
     }
 }

@@ -54,23 +54,25 @@ pub(super) fn content_of_request(name: &str, value: Json<'_>, facts: &mut Facts)
     let Some(content) = &mut facts.content else {
         return;
     };
+    let budget = &mut content.asked;
     match name {
         "system" => {
             let _broken = value.items(|block| {
                 let text = block
                     .member("text")
                     .or_else(|| block.at(&["guardContent", "text", "text"]));
-                if let Some(text) = text.and_then(Json::string) {
-                    content.system.push(text.into_owned());
+                if text.is_some() && budget.envelope() {
+                    content.system.push(budget.text(text));
                 }
             });
         }
         "messages" => {
-            let _broken = value.items(|message| content.input.push(blocks::message(message, "user")));
+            let _broken =
+                value.items(|message| content.input.extend(blocks::message(message, "user", budget)));
         }
         "toolConfig" => {
             if let Some(tools) = value.member("tools") {
-                let _broken = tools.items(|tool| content.tools.extend(blocks::tool(tool)));
+                let _broken = tools.items(|tool| content.tools.extend(blocks::tool(tool, budget)));
             }
         }
         _ => {}
@@ -106,7 +108,9 @@ fn answer(message: Json<'_>, facts: &mut Facts) {
         });
     }
     if let Some(content) = &mut facts.content {
-        content.output.push(blocks::message(message, "assistant"));
+        content
+            .output
+            .extend(blocks::message(message, "assistant", &mut content.answered));
     }
 }
 

@@ -14,7 +14,8 @@ pub(super) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
     body.members(&REQUEST, |name, value| match name {
         "textGenerationConfig" => facts.parameters.take_all(value),
         "inputText" => {
-            if let Some((content, text)) = facts.content.as_mut().zip(value.string()) {
+            if let Some(content) = &mut facts.content {
+                let text = content.asked.text(Some(value));
                 content.input.push(Message::text("user", text));
             }
         }
@@ -34,8 +35,10 @@ pub(super) fn response(body: &Body, facts: &mut Facts) -> Result<(), Malformed> 
                     output = Some(output.unwrap_or(0).saturating_add(tokens));
                 }
                 facts.stop(result.member("completionReason").and_then(Json::text));
-                let text = result.member("outputText").and_then(Json::string);
-                if let Some((content, text)) = facts.content.as_mut().zip(text) {
+                if let Some(content) = &mut facts.content
+                    && content.answered.envelope()
+                {
+                    let text = content.answered.text(result.member("outputText"));
                     content.output.push(Message::text("assistant", text));
                 }
             });
