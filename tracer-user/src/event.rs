@@ -104,7 +104,7 @@ pub struct ConnectionKey {
     pub process: ProcessKey,
     /// Address of the library's connection object (`SSL *`).
     pub address: u64,
-    /// Counts the objects that lived at this address, so that a reused one is a new connection.
+    /// Tells apart the objects that live at this address one after another: the later has the greater number.
     pub generation: u32,
 }
 
