@@ -1,7 +1,7 @@
 //! `br` (RFC 7932).
 //!
-//! Of a broken stream the decoder gives up what it holds when it notices. So how much comes out before the hole may depend
-//! on how the stream was cut; for every stream that is valid so far it does not.
+//! Of a broken stream the decoder gives up what it decoded since it was last given input. So that the pieces of the input make
+//! no difference it is given one byte at a time; AWS itself never sends `br`.
 
 use std::fmt;
 
@@ -29,16 +29,23 @@ impl Brotli {
 
     pub(super) fn decode(&mut self, input: &[u8], output: Output<'_>) -> Result<(), Stop> {
         let mut block = [0; BLOCK];
-        let (mut at, mut left, mut total) = (0, input.len(), 0);
+        for byte in input {
+            self.byte(*byte, &mut block, output)?;
+        }
+        Ok(())
+    }
+
+    fn byte(&mut self, byte: u8, block: &mut [u8; BLOCK], output: Output<'_>) -> Result<(), Stop> {
+        let (mut at, mut left, mut total) = (0, 1, 0);
         while !self.ended {
             let (mut given, mut room) = (0, BLOCK);
             let result = BrotliDecompressStream(
                 &mut left,
                 &mut at,
-                input,
+                &[byte],
                 &mut room,
                 &mut given,
-                &mut block,
+                block,
                 &mut total,
                 &mut self.state,
             );

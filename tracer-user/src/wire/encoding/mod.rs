@@ -29,6 +29,10 @@ pub const RATIO_MAX: u64 = 512;
 /// So many decoded bytes are fine whatever the ratio.
 pub const RATIO_FREE: u64 = 4 << 20;
 
+/// The ratio is taken over whole steps of so many coded bytes, wherever the pieces of the input end: where decoding stops
+/// must not depend on them.
+const RATIO_STEP: u64 = 4096;
+
 /// Undoes the codings of one body.
 #[derive(Debug)]
 pub struct Decoder {
@@ -36,6 +40,8 @@ pub struct Decoder {
     codings: Vec<Coding>,
     stages: Vec<Stage>,
     state: State,
+    /// Coded bytes so far.
+    coded: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +61,8 @@ enum State {
     Cut,
     /// Broken or unknown; the rest is passed over.
     Undecodable,
-    /// Expanded beyond a cap; the rest is passed over.
-    TooLarge,
+    /// Expanded beyond a cap; what follows so many coded bytes is passed over.
+    TooLarge { after: u64 },
 }
 
 /// Why decoding stops.
@@ -81,6 +87,7 @@ impl Decoder {
             codings,
             stages: Vec::new(),
             state: State::Decoding,
+            coded: 0,
         }
     }
 
@@ -90,6 +97,9 @@ impl Decoder {
             give(part);
             return;
         }
+        if let BodyPart::Bytes(bytes) = part {
+            self.coded += bytes.len() as u64;
+        }
         match (part, self.state) {
             (BodyPart::Hole(hole), state) => {
                 give(BodyPart::Hole(hole));
@@ -97,8 +107,9 @@ impl Decoder {
                     self.state = State::Cut;
                 }
             }
-            (BodyPart::Bytes(bytes), State::TooLarge) => {
-                counters.add(Counter::BodyBytesBeyondCap, bytes.len() as u64);
+            (BodyPart::Bytes(bytes), State::TooLarge { after }) => {
+                let beyond = self.coded.saturating_sub(after).min(bytes.len() as u64);
+                counters.add(Counter::BodyBytesBeyondCap, beyond);
             }
             (BodyPart::Bytes(_), State::Undecodable) => {}
             (BodyPart::Bytes(_), State::Cut) => self.stop(Stop::Broken, counters, give),
@@ -140,7 +151,11 @@ impl Decoder {
     fn stop(&mut self, stop: Stop, counters: &mut Counters, give: &mut impl FnMut(BodyPart<'_>)) {
         self.state = match stop {
             Stop::Broken => State::Undecodable,
-            Stop::TooLarge => State::TooLarge,
+            Stop::TooLarge => {
+                let after = self.stages.first().map_or(0, |stage| steps(stage.taken));
+                counters.add(Counter::BodyBytesBeyondCap, self.coded.saturating_sub(after));
+                State::TooLarge { after }
+            }
         };
         self.stages = Vec::new();
         counters.add(Counter::BodiesUndecodable, 1);
@@ -198,17 +213,32 @@ impl Stage {
         })
     }
 
-    fn decode(&mut self, input: &[u8], output: Output<'_>) -> Result<(), Stop> {
+    /// Decodes step by step; what comes out is bounded by what went in up to the end of the step.
+    fn decode(&mut self, mut input: &[u8], output: Output<'_>) -> Result<(), Stop> {
+        while !input.is_empty() {
+            let room = usize::try_from(RATIO_STEP - self.taken % RATIO_STEP).unwrap_or(usize::MAX);
+            let (now, later) = input.split_at_checked(room).unwrap_or((input, &[]));
+            self.taken += now.len() as u64;
+            self.step(now, output)?;
+            input = later;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, input: &[u8], output: Output<'_>) -> Result<(), Stop> {
         let Self { kind, taken, given } = self;
-        *taken += input.len() as u64;
+        let most = steps(*taken)
+            .saturating_mul(RATIO_MAX)
+            .clamp(RATIO_FREE, DECODED_MAX);
         let mut bounded = |bytes: &[u8]| {
-            *given += bytes.len() as u64;
-            let too_large =
-                *given > DECODED_MAX || *given > RATIO_FREE && *given > taken.saturating_mul(RATIO_MAX);
-            if too_large {
+            let room = usize::try_from(most.saturating_sub(*given)).unwrap_or(usize::MAX);
+            let fitting = bytes.get(..room).unwrap_or(bytes);
+            *given += fitting.len() as u64;
+            output(fitting)?;
+            if fitting.len() < bytes.len() {
                 return Err(Stop::TooLarge);
             }
-            output(bytes)
+            Ok(())
         };
         match kind {
             StageKind::Gzip(gzip) => gzip.decode(input, &mut bounded),
@@ -241,6 +271,11 @@ fn decode(stages: &mut [Stage], input: &[u8], output: Output<'_>) -> Result<(), 
         None => output(input),
         Some((first, rest)) => first.decode(input, &mut |bytes| decode(rest, bytes, output)),
     }
+}
+
+/// Rounded up to whole steps.
+fn steps(coded: u64) -> u64 {
+    coded.div_ceil(RATIO_STEP).saturating_mul(RATIO_STEP)
 }
 
 /// Size of the buffer on the stack that a stage decodes into.

@@ -215,6 +215,9 @@ impl Http1 {
         let WholeHead { bytes, time, thread } = whole;
         let bytes = head::unfold(bytes);
         let Some(request) = head::request(&bytes) else {
+            context
+                .counters
+                .add(Counter::UnsynchronisedBytes, bytes.len() as u64);
             self.requests.lose(input, context.counters);
             return;
         };
@@ -309,6 +312,9 @@ impl Http1 {
         let WholeHead { bytes, time, .. } = whole;
         let bytes = head::unfold(bytes);
         let Some(response) = head::response(&bytes) else {
+            context
+                .counters
+                .add(Counter::UnsynchronisedBytes, bytes.len() as u64);
             self.responses.lose(input, context.counters);
             return;
         };
