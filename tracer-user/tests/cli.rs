@@ -32,7 +32,7 @@ fn help_says_what_can_be_done() {
 
 #[test]
 fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 11] = [
         (&[], "Usage: geophone"),
         (&["attach"], "--pid <PID>"),
         (&["attach", "--pid", "0"], "0 is not in 1..=4194304"),
@@ -42,6 +42,11 @@ fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
         (
             &["record", "-o", "x.pcapng", "--pid", "1", "--", "true"],
             "cannot be used with",
+        ),
+        (&["record", "-o", "-", "--", "true"], "it belongs to the command"),
+        (
+            &["record", "-o", "-", "--output", "-", "--pid", "1"],
+            "spans go there already",
         ),
         (
             &["replay", "--format", "xml", "x.pcapng"],

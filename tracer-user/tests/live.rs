@@ -59,23 +59,28 @@ fn a_command_sees_no_trace_of_the_gate() {
     if !is_root() {
         return;
     }
-    let script = "echo $PPID $(ls /proc/$$/fd | tr '\\n' ' ') $(grep -E 'Sig(Blk|Ign)' /proc/$$/status)";
-    let traced = geophone(&["exec", "--", "sh", "-c", script])
-        .stderr(Stdio::piped())
+    for command in [
+        &["ls", "/proc/self/fd"][..],
+        &["grep", "-E", "Sig(Blk|Ign|Cgt)", "/proc/self/status"],
+        &["env"],
+    ] {
+        let traced = geophone(&["exec", "--"])
+            .args(command)
+            .output()
+            .expect("geophone runs");
+        let direct = quiet(Command::new(command[0]))
+            .args(&command[1..])
+            .output()
+            .expect("it runs");
+        assert_eq!(text(&traced.stdout), text(&direct.stdout), "{command:?}");
+    }
+    let parent = geophone(&["exec", "--", "sh", "-c", "echo $PPID"])
         .stdout(Stdio::piped())
         .spawn();
-    let traced = traced.expect("geophone runs");
-    let geophone = traced.id();
-    let traced = traced.wait_with_output().expect("geophone ends");
-    let direct = Command::new("sh").args(["-c", script]).output().expect("sh runs");
-    let by_parent = |output: &[u8]| {
-        let text = text(output);
-        let (parent, rest) = text.split_once(' ').expect("several words");
-        (parent.parse::<u32>().expect("a pid"), rest.to_owned())
-    };
-    let (parent, seen) = by_parent(&traced.stdout);
-    assert_eq!(parent, geophone);
-    assert_eq!(seen, by_parent(&direct.stdout).1);
+    let parent = parent.expect("geophone runs");
+    let id = parent.id();
+    let output = parent.wait_with_output().expect("geophone ends");
+    assert_eq!(text(&output.stdout), format!("{id}\n"));
 }
 
 #[test]
@@ -195,6 +200,9 @@ fn attach_ends_with_its_process_or_by_a_signal_which_leaves_the_process_alone() 
 
 #[test]
 fn a_recording_that_cannot_be_made_is_told_before_the_command_begins() {
+    if !is_root() {
+        return;
+    }
     // Every write to it fails as on a full disk.
     let arguments = ["record", "-o", "/dev/full", "--", "echo", "begun"];
     let output = geophone(&arguments).output().expect("geophone runs");
@@ -205,6 +213,41 @@ fn a_recording_that_cannot_be_made_is_told_before_the_command_begins() {
         "{stderr}"
     );
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_recording_can_be_passed_on_while_it_is_made() {
+    if !is_root() {
+        return;
+    }
+    let mut target = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("cat runs");
+    let mut recorder = geophone(&["record", "-o", "-", "--pid", &target.id().to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("geophone runs");
+    let recording = recorder.stdout.take().expect("a pipe");
+    let replay = geophone(&["replay", "-"])
+        .stdin(recording)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut stderr = BufReader::new(recorder.stderr.take().expect("a pipe"));
+    wait_for(
+        "geophone: tracing; Ctrl-C ends, the traced processes go on\n",
+        &mut stderr,
+    );
+    drop(target.stdin.take());
+    target.wait().expect("cat ends");
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).expect("UTF-8");
+    assert_eq!(recorder.wait().expect("it ends").code(), Some(0), "{rest}");
+    let replay = replay.and_then(Child::wait_with_output).expect("geophone runs");
+    assert_eq!(replay.status.code(), Some(0), "{}", text(&replay.stderr));
 }
 
 #[test]
@@ -284,13 +327,19 @@ fn wait_for(wanted: &str, lines: &mut impl std::io::BufRead) {
 }
 
 fn geophone(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_geophone"));
-    command.args(arguments).stdin(Stdio::null());
+    let mut command = quiet(Command::new(env!("CARGO_BIN_EXE_geophone")));
+    command.args(arguments);
+    command
+}
+
+/// Out of reach of what the environment of the tests may say.
+fn quiet(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("OTEL_") || name == "GEOPHONE_LOG" {
             command.env_remove(name);
         }
     }
+    command.stdin(Stdio::null());
     command
 }
 

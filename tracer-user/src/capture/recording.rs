@@ -52,7 +52,11 @@ pub enum RecordingError {
 impl Recording {
     /// Creates the file and writes its header.
     pub fn create(path: &Path) -> Result<Self, RecordingError> {
-        let file = open(path)?;
+        Self::begin(path, open(path)?)
+    }
+
+    /// Writes the recording into what is open already, such as standard output; `path` is what errors call it.
+    pub fn begin(path: &Path, file: File) -> Result<Self, RecordingError> {
         let failed = |source| RecordingError::Write {
             path: path.to_owned(),
             source,

@@ -91,7 +91,7 @@ pub(super) struct Exec {
 #[command(override_usage = "geophone record [OPTIONS] -o <FILE> <--pid <PID>|-- <CMD>...>")]
 #[command(group = ArgGroup::new("target").required(true).args(["pids", "command"]))]
 pub(super) struct Record {
-    /// File to record to; a file of that name is replaced.
+    /// File to record to; a file of that name is replaced. `-` for standard output.
     #[arg(long, short = 'o', value_name = "FILE")]
     pub(super) recording: PathBuf,
     /// Process to record; may be given several times or as a list.

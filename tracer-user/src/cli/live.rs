@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use super::arguments::SpanOptions;
 use super::failure::Failure;
 use super::gate::Gated;
+use super::recorder::{Place, Recorder};
 use super::signals::{Meant, Signals};
 use super::spans::{Stages, Standard};
 use super::target::{Target, is_running};
 use super::{coverage, note, summary};
-use crate::capture::{Recording, RecordingError};
+use crate::counters::Counter;
 use crate::event::ProbeEvent;
-use crate::export::WhenFull;
+use crate::export::{Output, WhenFull};
 use crate::probe::{self, Options, Scope, Tracer};
 use crate::scrub::Scrubber;
 
@@ -25,19 +26,25 @@ pub(super) fn trace(
     recording: Option<&Path>,
     options: &SpanOptions,
 ) -> Result<ExitCode, Failure> {
-    let standard = match (&target, recording) {
-        (_, Some(_)) => Standard::Nowhere,
-        (Target::Command { .. }, None) => Standard::Error,
-        (Target::Host | Target::Processes(_), None) => Standard::Output,
+    let command_owns_stdout = matches!(target, Target::Command { .. });
+    let recording = recording
+        .map(|path| Place::of(path, command_owns_stdout, options))
+        .transpose()?;
+    let standard = Standard {
+        output: if command_owns_stdout || recording == Some(Place::Stdout) {
+            Output::Stderr
+        } else {
+            Output::Stdout
+        },
+        unasked: recording.is_none(),
     };
-    let recorder = Recorder::create(recording)?;
     let stages = Stages::open(options, standard, WhenFull::DropOldest)?;
     let watched = match target {
         Target::Host => Watched::Host,
         Target::Processes(pids) => Watched::Processes(pids),
         Target::Command { words, program } => Watched::Command(Gated::start(words, program)?),
     };
-    let session = match Session::start(&watched, stages, recorder) {
+    let session = match Session::start(&watched, stages, recording) {
         Ok(session) => session,
         Err(failure) => {
             if let Watched::Command(command) = watched {
@@ -83,7 +90,7 @@ struct Ending {
 }
 
 impl Session {
-    fn start(watched: &Watched, mut stages: Stages, recorder: Recorder) -> Result<Self, Failure> {
+    fn start(watched: &Watched, mut stages: Stages, recording: Option<Place>) -> Result<Self, Failure> {
         let (scope, meant) = match watched {
             Watched::Host => (Scope::All, Meant::Us),
             Watched::Processes(pids) => (Scope::Processes(pids.clone()), Meant::Us),
@@ -101,6 +108,8 @@ impl Session {
             tracer.prepare_command(command.program().as_os_str());
         }
         stages.steer(tracer.verdicts());
+        // Not before tracing works: an older recording of that name is worth more than an empty one.
+        let recorder = Recorder::create(recording)?;
         Ok(Self {
             tracer,
             scrubber: Scrubber::new(),
@@ -142,6 +151,9 @@ impl Session {
         hint("taking the probes out…");
         tracer.stop();
         summary::tell(&outcome);
+        if status.is_some() && outcome.counters.get(Counter::Connections) == 0 {
+            hint("no TLS was seen: if the command uses some, `geophone doctor` says why while it runs");
+        }
         match (status_code, failure) {
             (Some(code), None) => Ok(ExitCode::from(code)),
             (None, None) => Ok(ExitCode::SUCCESS),
@@ -249,64 +261,9 @@ fn end_without_probes(watched: Watched, failure: Failure) -> Ending {
     }
 }
 
-/// The recording, as long as it can be written.
-#[derive(Debug, Default)]
-struct Recorder {
-    recording: Option<Recording>,
-    failure: Option<RecordingError>,
-}
-
-impl Recorder {
-    fn create(path: Option<&Path>) -> Result<Self, Failure> {
-        let recording = path
-            .map(Recording::create)
-            .transpose()
-            .map_err(|error| cannot_record(&error))?;
-        Ok(Self {
-            recording,
-            failure: None,
-        })
-    }
-
-    fn is_fine(&self) -> bool {
-        self.failure.is_none()
-    }
-
-    fn event(&mut self, event: &ProbeEvent<'_>) {
-        self.attempt(|recording| recording.event(event));
-    }
-
-    fn flush(&mut self) {
-        self.attempt(Recording::flush);
-    }
-
-    fn attempt(&mut self, write: impl FnOnce(&mut Recording) -> Result<(), RecordingError>) {
-        if let Some(recording) = &mut self.recording
-            && let Err(error) = write(recording)
-        {
-            note(format_args!("{error}"));
-            self.recording = None;
-            self.failure = Some(error);
-        }
-    }
-
-    fn finish(mut self) -> Option<Failure> {
-        self.flush();
-        self.failure.as_ref().map(cannot_record)
-    }
-}
-
 fn cannot_trace(error: &probe::Error) -> Failure {
     let remedy = "`geophone doctor` says what this host lacks and how to change that";
     Failure::new("cannot trace", error, remedy)
-}
-
-fn cannot_record(error: &RecordingError) -> Failure {
-    let remedy = match error {
-        RecordingError::Create { .. } | RecordingError::InTheWay { .. } => "choose another file with -o",
-        RecordingError::Write { .. } => "make room, or choose a file on another disk with -o",
-    };
-    Failure::new("cannot record", error, remedy)
 }
 
 fn lost_command(error: &io::Error) -> Failure {

@@ -13,7 +13,7 @@ use super::spans::{Stages, Standard};
 use super::{note, summary};
 use crate::capture::{DamageReport, Item, OpenError, Reader};
 use crate::counters::Counter;
-use crate::export::WhenFull;
+use crate::export::{Output, WhenFull};
 
 /// Replays a file, or standard input when it is called `-`.
 pub(super) fn replay(path: &Path, options: &SpanOptions) -> Result<ExitCode, Failure> {
@@ -39,7 +39,11 @@ fn replay_from(
     options: &SpanOptions,
 ) -> Result<ExitCode, Failure> {
     let mut reader = Reader::open(source).map_err(|error| cannot_replay(name, &error))?;
-    let mut stages = Stages::open(options, Standard::Output, WhenFull::Wait)?;
+    let standard = Standard {
+        output: Output::Stdout,
+        unasked: true,
+    };
+    let mut stages = Stages::open(options, standard, WhenFull::Wait)?;
     let mut damage = DamageReport::default();
     let mut shown = 0;
     let ended = loop {

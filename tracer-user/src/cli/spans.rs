@@ -31,8 +31,7 @@ pub(super) struct Outcome {
 }
 
 impl Stages {
-    /// Opens the outlets. Spans are written to `standard` unless the user says otherwise; `speed` says what to do when they
-    /// come too fast.
+    /// Opens the outlets: as the user says, else as `standard` says. `when_full` says what to do when spans come too fast.
     pub(super) fn open(
         options: &SpanOptions,
         standard: Standard,
@@ -89,15 +88,13 @@ impl Stages {
     }
 }
 
-/// Where spans go when the user does not say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standard {
-    /// Standard output.
-    Output,
-    /// Standard error: standard output belongs to the traced command.
-    Error,
-    /// Nowhere: they are not what was asked for.
-    Nowhere,
+/// What is done with spans when the user does not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Standard {
+    /// Where they are written to: standard output, unless that belongs to something else.
+    pub(super) output: Output,
+    /// Whether they are written though neither --format nor --output asks for them.
+    pub(super) unasked: bool,
 }
 
 #[derive(Debug)]
@@ -128,11 +125,11 @@ fn outlet_settings(
     standard: Standard,
     when_full: WhenFull,
 ) -> Result<OutletSettings, Failure> {
-    let output = match (&options.output, standard) {
-        (Some(path), _) if path == Path::new("-") => Output::Stdout,
-        (Some(path), _) => Output::File(path.clone()),
-        (None, Standard::Error) => Output::Stderr,
-        (None, Standard::Output | Standard::Nowhere) => Output::Stdout,
+    let asked = options.format.is_some() || options.output.is_some();
+    let output = match &options.output {
+        Some(path) if path == Path::new(STDOUT) => Output::Stdout,
+        Some(path) => Output::File(path.clone()),
+        None => standard.output,
     };
     let variable = |name: &str| std::env::var(name).ok();
     let otlp = if options.otlp || OtlpSettings::is_requested(variable) {
@@ -140,12 +137,11 @@ fn outlet_settings(
     } else {
         None
     };
-    let sent = otlp.is_some();
     let format = match options.format {
         Some(SpanFormat::Pretty) => Format::Pretty,
-        None if options.output.is_none() && standard == Standard::Nowhere => Format::None,
+        None if !asked && !standard.unasked => Format::None,
         None if output.is_terminal() => Format::Pretty,
-        None if options.output.is_none() && sent => Format::None,
+        None if !asked && otlp.is_some() => Format::None,
         Some(SpanFormat::OtlpJson) | None => Format::OtlpJson,
     };
     Ok(OutletSettings {
@@ -159,3 +155,6 @@ fn outlet_settings(
 
 /// How long the end may take for spans that are still on their way to a backend.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Stands for standard output where a file is asked for.
+pub(super) const STDOUT: &str = "-";
