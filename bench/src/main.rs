@@ -6,6 +6,8 @@
 //! - [`replay`]: bytes through the whole pipeline
 //! - [`streams`]: memory and loss with many streams at once
 
+#![allow(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
+
 mod agent;
 mod calls;
 mod client;
