@@ -103,7 +103,7 @@ pub(crate) fn check() -> Result<()> {
 /// Builds the programs that the benchmark compares geophone with; they are not committed.
 pub(crate) fn benchmark_programs() -> Result<PathBuf> {
     let directory = target().join("bpf/bench");
-    let built = Toolchain::set_up()?.build("bench/ebpf", std::env::consts::ARCH, &directory)?;
+    let built = Toolchain::set_up()?.build("tracer-ebpf/bench", std::env::consts::ARCH, &directory)?;
     Ok(built.join("bench"))
 }
 

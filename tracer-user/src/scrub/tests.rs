@@ -1,3 +1,5 @@
+//! What the scrubber must blank, and what it must leave alone.
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Frames as AWS encodes them, cut, broken and bent.
+
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::event_stream::{
