@@ -64,7 +64,11 @@ pub fn can_trace() -> bool {
         let test = thread.name().unwrap_or("a live test");
         // Not eprintln: the test harness would swallow it, since the test passes.
         let mut stderr = std::io::stderr().lock();
-        writeln!(stderr, "\n*** NOT RUN: {test}: live probes need root (CAP_SYS_ADMIN) ***\n").ok();
+        writeln!(
+            stderr,
+            "\n*** NOT RUN: {test}: live probes need root (CAP_SYS_ADMIN) ***\n"
+        )
+        .ok();
     }
     can
 }
