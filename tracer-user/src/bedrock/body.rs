@@ -102,7 +102,7 @@ impl Body {
         if self.tail.is_empty() {
             return end;
         }
-        let tail = json::text(&self.tail);
+        let tail = json::text(last(&self.tail));
         if let Some(rest) = members_after_hole(&tail, names) {
             let _complete = Json::new(&rest).members(&mut each);
         }
@@ -139,16 +139,22 @@ impl Body {
 
     /// Keeps the end of what follows a hole, at most twice the cap between two trims.
     fn append_tail(&mut self, bytes: &[u8]) {
-        let bytes = bytes
-            .len()
-            .checked_sub(MAX_AFTER_HOLE)
-            .and_then(|excess| bytes.get(excess..))
-            .unwrap_or(bytes);
-        self.tail.extend_from_slice(bytes);
-        if self.tail.len() > 2 * MAX_AFTER_HOLE {
+        if bytes.len() >= MAX_AFTER_HOLE {
+            self.tail.clear();
+        } else if self.tail.len() + bytes.len() > 2 * MAX_AFTER_HOLE {
             self.tail.drain(..self.tail.len() - MAX_AFTER_HOLE);
         }
+        self.tail.extend_from_slice(last(bytes));
     }
+}
+
+/// As much of the end as is looked into, however it came.
+fn last(bytes: &[u8]) -> &[u8] {
+    bytes
+        .len()
+        .checked_sub(MAX_AFTER_HOLE)
+        .and_then(|excess| bytes.get(excess..))
+        .unwrap_or(bytes)
 }
 
 /// The members at the end of a document of which only the end is there, as an object of their own.
@@ -242,6 +248,27 @@ mod tests {
     fn a_member_further_down_is_not_taken_for_one_of_the_top() {
         let tail = r#""deep": {"temperature": 2}}], "stop": "x"}"#;
         assert_eq!(members_after_hole(tail, &["temperature"]), None);
+    }
+
+    #[test]
+    fn the_end_behind_a_hole_is_the_same_however_it_comes() {
+        let whole: Vec<u8> = (b'a'..=b'z').cycle().take(3 * MAX_AFTER_HOLE + 5).collect();
+        for size in [
+            100,
+            16 << 10,
+            MAX_AFTER_HOLE - 1,
+            MAX_AFTER_HOLE,
+            MAX_AFTER_HOLE + 1,
+            whole.len(),
+        ] {
+            let mut body = Body::new(Keep::Facts);
+            body.push(&hole(), UNBOUNDED);
+            for piece in whole.chunks(size) {
+                body.push(&BodyPart::Bytes(piece), UNBOUNDED);
+                assert!(body.len() <= 2 * MAX_AFTER_HOLE);
+            }
+            assert!(last(&body.tail) == last(&whole), "in pieces of {size}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The calls under way: from HTTP events to [`Call`]s, and what becomes of each connection.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::counters::Counter;
 use crate::event::{ConnectionKey, Monotonic, Verdict};
@@ -39,6 +39,8 @@ pub struct Calls {
     order: VecDeque<ConnectionKey>,
     // Ordered, so that every walk has one order, live and replayed.
     exchanges: BTreeMap<(ConnectionKey, ExchangeNumber), Exchange>,
+    /// The same, the oldest first.
+    by_age: BTreeSet<(Monotonic, (ConnectionKey, ExchangeNumber))>,
     /// Bytes kept of all bodies.
     held: usize,
     outputs: Vec<Output>,
@@ -135,6 +137,7 @@ impl Calls {
                 self.judge(connection, Verdict::Want);
                 self.make_room_for_call(time);
                 let exchange = Exchange::new(connection, number, *route, head, time, thread, self.content);
+                self.by_age.insert((time, (connection, number)));
                 self.exchanges.insert((connection, number), exchange);
             }
             Recognition::Housekeeping => self.judge(connection, Verdict::Want),
@@ -146,12 +149,9 @@ impl Calls {
         if self.exchanges.len() < MAX_CALLS {
             return;
         }
-        let oldest = self
-            .exchanges
-            .iter()
-            .min_by_key(|(key, exchange)| (exchange.begun(), **key))
-            .map(|(key, exchange)| (*key, exchange.phase()));
-        if let Some(((connection, number), phase)) = oldest {
+        if let Some((_, (connection, number))) = self.by_age.first().copied()
+            && let Some(phase) = self.exchanges.get(&(connection, number)).map(Exchange::phase)
+        {
             self.end(connection, number, Completion::Evicted(phase), time);
         }
     }
@@ -166,6 +166,7 @@ impl Calls {
         let Some(exchange) = self.exchanges.remove(&(connection, number)) else {
             return;
         };
+        self.by_age.remove(&(exchange.begun(), (connection, number)));
         self.held = self.held.saturating_sub(exchange.held());
         let call = exchange.finish(completion, time, &mut |counter, count| {
             self.outputs.push(Output::Count(counter, count));
