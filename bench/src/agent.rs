@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use tracer_tests::program::{Program, Signal};
 
@@ -43,15 +43,9 @@ impl Agent {
     /// Stops it and reads its summary.
     pub(crate) fn stop(mut self) -> Result<Outcome> {
         self.program.signal(Signal::TERM)?;
-        self.program.remaining_lines()?;
+        let summary = self.program.wait_for_stderr("connection")?;
         self.program.succeed()?;
-        let said = self.program.stderr();
-        let line = said
-            .lines()
-            .rev()
-            .find(|line| line.contains("connection"))
-            .with_context(|| format!("geophone gave no summary:\n{said}"))?;
-        Ok(Outcome::read(line))
+        Ok(Outcome::read(&summary))
     }
 }
 

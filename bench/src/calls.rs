@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
 use aya::maps::RingBuf;
 use aya::programs::UProbe;
@@ -175,6 +175,11 @@ fn measure_geophone(setup: &Setup, target: &str, size: u32, rounds: u32) -> Resu
     let mut standin = Standin::start(setup, target, size)?;
     let agent = Agent::attach(&setup.geophone, &[standin.pid.get()])?;
     let cost = standin.rounds(rounds)?;
-    agent.stop()?;
+    let outcome = agent.stop()?;
+    ensure!(
+        outcome.lost == 0,
+        "{} records were dropped: what is dropped costs too little",
+        outcome.lost
+    );
     Ok(cost)
 }

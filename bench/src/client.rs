@@ -120,7 +120,7 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let (_, rest) = stat
         .rsplit_once(')')
         .context("no process name in /proc/PID/stat")?;
-    let fields: Vec<u64> = rest
+    let fields: Vec<i64> = rest
         .split_whitespace()
         .filter_map(|field| field.parse().ok())
         .collect();

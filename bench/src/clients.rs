@@ -1,6 +1,6 @@
 //! What geophone adds to the CPU time of a boto3 program, against OpenTelemetry's instrumentation inside that program.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::Setup;
 use crate::agent::Agent;
@@ -48,7 +48,12 @@ pub(crate) fn measure(setup: &Setup, report: &mut Report) -> Result<()> {
             agents.push(per_call(cpu_seconds(agent.pid())? - before));
             instrumented.push(per_call(instrumented_client.round()?));
         }
-        agent.stop()?;
+        let spans = agent.stop()?.spans;
+        ensure!(
+            spans == u64::from(calls * rounds),
+            "geophone gave {spans} spans for {} calls",
+            calls * rounds
+        );
 
         let (bare, traced, instrumented) = (median(bare), median(traced), median(instrumented));
         let added_traced = traced - bare;
