@@ -1,19 +1,16 @@
 //! `gzip` (RFC 1952) and `deflate` (RFC 1950, and the bare RFC 1951 that some servers send under that name).
 
-use flate2::{Decompress, FlushDecompress, Status};
 use memchr::memchr;
 
-use super::{BLOCK, Output, Stop};
-
-/// Memory of one inflate state: its window and tables.
-pub(super) const HELD: usize = 48 * 1024;
+use super::inflate::Inflate;
+use super::{Output, Stop};
 
 /// A stream of gzip members.
 #[derive(Debug)]
 pub(super) struct Gzip {
     part: Part,
     flags: u8,
-    inflate: Decompress,
+    inflate: Inflate,
 }
 
 /// Parts of a member, in order (RFC 1952 §2.3).
@@ -40,7 +37,7 @@ impl Gzip {
         Self {
             part: Part::Fixed(0),
             flags: 0,
-            inflate: Decompress::new(false),
+            inflate: Inflate::new(false),
         }
     }
 
@@ -48,7 +45,7 @@ impl Gzip {
         while !input.is_empty() {
             match self.part {
                 Part::Body => {
-                    if inflate(&mut self.inflate, &mut input, output)? {
+                    if self.inflate.decode(&mut input, output)? {
                         self.part = Part::Trailer(TRAILER);
                     }
                 }
@@ -132,7 +129,7 @@ impl Gzip {
         if let Some((_, part)) = next {
             return part;
         }
-        self.inflate.reset(false);
+        self.inflate = Inflate::new(false);
         Part::Body
     }
 }
@@ -142,7 +139,7 @@ impl Gzip {
 pub(super) enum Deflate {
     /// The first two bytes tell which; so much of them was seen.
     Unknown(Option<u8>),
-    Known(Decompress),
+    Known(Inflate),
     Ended,
 }
 
@@ -165,14 +162,14 @@ impl Deflate {
                 *self = Deflate::Unknown(Some(first));
                 return Ok(());
             };
-            let mut inflate_state = Decompress::new(is_zlib(first, second));
+            let mut inflate = Inflate::new(is_zlib(first, second));
             if seen_before {
-                inflate(&mut inflate_state, &mut &[first][..], output)?;
+                inflate.decode(&mut &[first][..], output)?;
             }
-            *self = Deflate::Known(inflate_state);
+            *self = Deflate::Known(inflate);
         }
-        if let Deflate::Known(state) = self
-            && inflate(state, &mut input, output)?
+        if let Deflate::Known(inflate) = self
+            && inflate.decode(&mut input, output)?
         {
             *self = Deflate::Ended;
         }
@@ -185,30 +182,6 @@ fn is_zlib(method: u8, flags: u8) -> bool {
     method & 0x0f == METHOD_DEFLATE
         && method >> 4 <= 7
         && (u16::from(method) << 8 | u16::from(flags)).is_multiple_of(31)
-}
-
-/// Inflates what the input holds; true when the stream ended within it.
-fn inflate(state: &mut Decompress, input: &mut &[u8], output: Output<'_>) -> Result<bool, Stop> {
-    let mut block = [0; BLOCK];
-    loop {
-        let (taken, given) = (state.total_in(), state.total_out());
-        let status = state.decompress(input, &mut block, FlushDecompress::None);
-        let taken = usize::try_from(state.total_in() - taken).unwrap_or(usize::MAX);
-        let given = usize::try_from(state.total_out() - given).unwrap_or(usize::MAX);
-        *input = input.get(taken..).unwrap_or_default();
-        let decoded = block.get(..given).unwrap_or_default();
-        if !decoded.is_empty() {
-            output(decoded)?;
-        }
-        match status {
-            Err(_) => return Err(Stop::Broken),
-            Ok(Status::StreamEnd) => return Ok(true),
-            Ok(Status::Ok | Status::BufError) if given < BLOCK && (input.is_empty() || taken == 0) => {
-                return Ok(false);
-            }
-            Ok(Status::Ok | Status::BufError) => {}
-        }
-    }
 }
 
 /// Bytes before the optional parts of a member's header.

@@ -6,6 +6,7 @@
 
 mod brotli;
 mod deflate;
+mod inflate;
 #[cfg(test)]
 mod tests;
 mod zstd;
@@ -258,7 +259,7 @@ impl Stage {
 
     fn held(&self) -> usize {
         match &self.kind {
-            StageKind::Gzip(_) | StageKind::Deflate(_) => deflate::HELD,
+            StageKind::Gzip(_) | StageKind::Deflate(_) => inflate::HELD,
             StageKind::Brotli(brotli) => brotli.held(),
             StageKind::Zstd(zstd) => zstd.held(),
         }

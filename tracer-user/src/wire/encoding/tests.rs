@@ -233,6 +233,32 @@ fn a_bomb_is_stopped_at_the_same_byte_however_it_comes() {
     }
 }
 
+#[test]
+fn a_broken_stream_gives_the_same_however_it_comes() {
+    let text: Vec<u8> = (0..20_000_u32)
+        .flat_map(|number| format!("{number},").into_bytes())
+        .collect();
+    for (coding, coded) in [
+        ("gzip", gzip(&text)),
+        ("deflate", zlib(&text)),
+        ("zstd", zstd(&text)),
+    ] {
+        for place in [coded.len() / 3, coded.len() / 2, coded.len() - 20] {
+            let mut broken = coded.clone();
+            broken[place] ^= 0xff;
+            let (whole, _) = decoded(&[coding], &[&broken]);
+            for size in [1, 1000] {
+                let pieces: Vec<&[u8]> = broken.chunks(size).collect();
+                assert_eq!(
+                    decoded(&[coding], &pieces).0,
+                    whole,
+                    "{coding} at {place}, in pieces of {size}"
+                );
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_comes_back_in_any_pieces(text: Vec<u8>, size in 1..50_usize) {
