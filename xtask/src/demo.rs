@@ -12,8 +12,7 @@ use crate::setup;
 
 /// Sets up, starts the fake Bedrock and runs the program under `geophone exec`.
 pub(crate) fn run_it() -> Result<()> {
-    run(cargo().args(["build", "--package", "tracer-user", "--bin", "geophone"]))?;
-    run(cargo().args(["build", "--package", "tracer-tests", "--bin", "fake-bedrock"]))?;
+    run(cargo().args(["build", "--workspace", "--bins"]))?;
     let environment = setup::python_environment()?;
 
     let mut fake = Fake::start(&target().join("debug/fake-bedrock"))?;
