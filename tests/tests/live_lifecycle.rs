@@ -45,13 +45,12 @@ fn a_child_process_is_followed() -> Result<()> {
 }
 
 /// A shell starts the client: a fork and an exec lie between the command and the calls.
-#[test]
-fn a_client_that_a_shell_starts_is_followed() -> Result<()> {
+fn started_by_a_shell(kind: Kind) -> Result<()> {
     if !can_trace() {
         return Ok(());
     }
     let fake = FakeBedrock::start(&Options::default())?;
-    let client = Kind::Boto3.command(&fake)?;
+    let client = kind.command(&fake)?;
     let mut shell = Command::new("sh");
     shell
         .args(["-c", r#""$@"; exit $?"#, "sh"])
@@ -67,6 +66,17 @@ fn a_client_that_a_shell_starts_is_followed() -> Result<()> {
     recording.proves(&fake.log().wait_for(calls.len(), DEADLINE))?;
     assert!(recording.spans.iter().all(|span| is_of(span, &[pid])));
     Ok(())
+}
+
+#[test]
+fn a_client_that_a_shell_starts_is_followed() -> Result<()> {
+    started_by_a_shell(Kind::Boto3)
+}
+
+/// Nobody could know beforehand that node, which brings its own TLS, would be started.
+#[test]
+fn a_program_with_tls_inside_that_a_shell_starts_is_followed() -> Result<()> {
+    started_by_a_shell(Kind::Node)
 }
 
 #[test]
