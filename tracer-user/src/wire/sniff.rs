@@ -41,6 +41,8 @@ pub(super) fn start(bytes: &[u8]) -> Start {
         }
     };
     None.or_else(|| of(HTTP2_PREFACE, Start::Http2Client))
+        // No method of HTTP/1 is called so, for just this reason.
+        .or_else(|| bytes.starts_with(b"PRI ").then_some(Start::Other))
         .or_else(|| of(b"HTTP/1.1 ", Start::Response))
         .or_else(|| of(b"HTTP/1.0 ", Start::Response))
         .or_else(|| request(bytes))
@@ -109,6 +111,7 @@ mod tests {
             (b"GE", Start::Undecided),
             (b"HTTP/1", Start::Undecided),
             (b"HTTP/3.0 2", Start::Other),
+            (b"PRI * HTTP/1.1\r\n", Start::Other),
             (b"", Start::Undecided),
         ] {
             assert_eq!(start(bytes), expected, "{}", String::from_utf8_lossy(bytes));
