@@ -141,7 +141,7 @@ mod tests {
         report.add_against("replay", "content off", 700.0, "MB/s", Target::AtLeast(500.0));
         let table = report.table();
         assert!(
-            table.contains("wanted            1.60 ×  target ≤ 1.5: MISSED"),
+            table.contains("wanted               1.60 ×  target ≤ 1.5: MISSED"),
             "{table}"
         );
         assert!(table.contains("700.00 MB/s  target ≥ 500: met"), "{table}");

@@ -4,6 +4,7 @@ mod bench;
 mod command;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod setup;
 mod test;
 mod tidy;
@@ -37,6 +38,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Runs every fuzz target for a while; needs a nightly toolchain.
+    Fuzz {
+        /// Seconds for each target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Checks the rules of the house: layering, where unsafe and attribute names may stand, file sizes.
     Tidy,
     /// Installs what the end-to-end tests and the demonstration need beyond Rust: a pinned Python environment, curl, node
@@ -54,6 +61,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run_it(),
         Task::Ebpf { check: false } => ebpf::build(),
         Task::Ebpf { check: true } => ebpf::check(),
+        Task::Fuzz { seconds } => fuzz::run_it(seconds),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::setup()
             .map(|environment| command::say(&format!("ready: {}", environment.python.display()))),

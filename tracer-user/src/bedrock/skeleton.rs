@@ -86,6 +86,9 @@ impl Skeleton {
                                 self.name = (start, end - 1);
                             }
                             self.place = Place::Outside;
+                            if let Some(beyond) = self.full(bytes, at, from, limit) {
+                                return beyond;
+                            }
                         }
                         End::Open { escaped } if begun + taken - start > LONG_STRING => {
                             // Up to the opening quote it stays.
@@ -108,6 +111,9 @@ impl Skeleton {
                             from -= usize::from(self.skipping.is_none());
                             self.name = (0, 0);
                             self.place = Place::Outside;
+                            if let Some(beyond) = self.full(bytes, at, from, limit) {
+                                return beyond;
+                            }
                         }
                         End::Open { escaped } => self.place = Place::Long { escaped },
                     }
@@ -129,6 +135,10 @@ impl Skeleton {
             *at += 1;
             match byte {
                 b'"' => {
+                    let beyond = self.full(bytes, *at - 1, *from, limit);
+                    if beyond.is_some() {
+                        return beyond;
+                    }
                     self.armed = false;
                     self.place = if self.skipping.is_some() {
                         Place::Long { escaped: false }
@@ -183,6 +193,16 @@ impl Skeleton {
                 .is_some_and(|name| CONTENT.contains(&name));
         };
         name.is_some_and(|name| CONTENT.contains(&name))
+    }
+
+    /// Holds to the cap at every edge of a string, so that the end of a piece is no special place. `Some` when it is
+    /// reached: how many bytes had to go, all that follow included.
+    fn full(&mut self, bytes: &[u8], at: usize, from: usize, limit: usize) -> Option<u64> {
+        if self.skipping.is_some() || self.kept.len() + (at - from) <= limit {
+            return None;
+        }
+        self.copy(bytes.get(from..at));
+        Some(self.cut(limit) + (bytes.len() - at) as u64)
     }
 
     fn copy(&mut self, bytes: Option<&[u8]>) {
@@ -278,6 +298,10 @@ mod tests {
         assert_eq!(kept(&[b"[1, 2, 3]", b"45"], 4), (b"[1, ".to_vec(), 7));
         let long = format!(r#"["{}", 1]"#, "x".repeat(5_000));
         assert_eq!(kept(&[long.as_bytes()], 7).0, b"[\"\", 1]");
+        let (before, after) = long.as_bytes().split_at(1);
+        let both = format!("[[[[{long}");
+        assert_eq!(kept(&[both.as_bytes()], 2), kept(&[b"[[[[", before, after], 2));
+        assert_eq!(kept(&[both.as_bytes()], 2).1, both.len() as u64 - 2);
     }
 
     proptest! {
