@@ -95,7 +95,7 @@ fn a_signal_to_geophone_alone_is_passed_on_and_one_to_both_is_not() {
         (Signal::INT, true, "INT\n", 8),
         (Signal::TERM, true, "TERM\n", 7),
     ] {
-        let mut child = geophone(&["exec", "--", "sh", "-c", script])
+        let mut child = heeding_signals(&["exec", "--", "sh", "-c", script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -329,6 +329,16 @@ fn wait_for(wanted: &str, lines: &mut impl std::io::BufRead) {
 fn geophone(arguments: &[&str]) -> Command {
     let mut command = quiet(Command::new(env!("CARGO_BIN_EXE_geophone")));
     command.args(arguments);
+    command
+}
+
+/// A background job of a shell ignores Ctrl-C, and so do all its children, the tests too; a shell cannot trap what was
+/// ignored when it began.
+fn heeding_signals(arguments: &[&str]) -> Command {
+    let mut command = quiet(Command::new("env"));
+    command
+        .args(["--default-signal", env!("CARGO_BIN_EXE_geophone")])
+        .args(arguments);
     command
 }
 
