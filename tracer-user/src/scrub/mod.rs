@@ -87,9 +87,10 @@ impl Scrubber {
             ProbeEvent::Open { connection, .. } | ProbeEvent::Close { connection, .. } => {
                 self.connections.remove(&Place::of(connection));
             }
-            ProbeEvent::Process(process) => self.forget(process.key),
             ProbeEvent::ProcessExit { process, .. } => self.forget(*process),
-            ProbeEvent::Host(_)
+            // Told again after `execve`, or whenever it is not sure to have been told: what is under way goes on.
+            ProbeEvent::Process(_)
+            | ProbeEvent::Host(_)
             | ProbeEvent::ServerName { .. }
             | ProbeEvent::Data(_)
             | ProbeEvent::Lost(_)
@@ -136,7 +137,9 @@ impl Scrubber {
             Direction::Read => &mut connection.read,
             Direction::Write => &mut connection.write,
         };
-        if data.stream_offset != stream.next {
+        if data.stream_offset == 0 {
+            *stream = Stream::new();
+        } else if data.stream_offset != stream.next {
             let call = data.stream_offset.saturating_sub(data.call_offset);
             stream
                 .text
@@ -208,16 +211,21 @@ impl Place {
 
 impl Connection {
     fn new(generation: u32) -> Self {
-        let stream = || Stream {
-            next: 0,
-            text: Text::new(),
-        };
         Self {
             generation,
             last_use: 0,
             http2: false,
-            read: stream(),
-            write: stream(),
+            read: Stream::new(),
+            write: Stream::new(),
+        }
+    }
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self {
+            next: 0,
+            text: Text::new(),
         }
     }
 }

@@ -326,14 +326,6 @@ fn a_new_connection_at_an_old_address_begins_anew() {
             process,
             time: Monotonic(1),
         },
-        ProbeEvent::Process(Arc::new(Process {
-            key: process,
-            parent_pid: 1,
-            executable: String::new(),
-            command_line: Vec::new(),
-            environment: Vec::new(),
-            cgroup: String::new(),
-        })),
     ];
     for end in ends {
         let mut scrubber = Scrubber::new();
@@ -346,6 +338,24 @@ fn a_new_connection_at_an_old_address_begins_anew() {
     scrubber.scrub(data(0, 0, head));
     assert!(hidden(&mut scrubber, 1));
     assert_eq!(scrubber.len(), 1);
+}
+
+#[test]
+fn a_process_told_again_loses_nothing_that_is_under_way() {
+    let mut scrubber = Scrubber::new();
+    scrubber.scrub(data(0, 0, b"POST / HTTP/1.1\r\n\r\n{\"a\":"));
+    scrubber.scrub(ProbeEvent::Process(Arc::new(Process {
+        key: connection(0).process,
+        parent_pid: 1,
+        executable: String::new(),
+        command_line: Vec::new(),
+        environment: Vec::new(),
+        cgroup: String::new(),
+    })));
+    let rest = data(0, 24, b"\"b\"}");
+    assert_eq!(scrubber.scrub(rest.clone()), Some(rest));
+    // The first byte of a stream comes once: this is another connection.
+    assert_ne!(scrubber.scrub(data(0, 0, b"\"b\"}")), Some(data(0, 0, b"\"b\"}")));
 }
 
 #[test]
