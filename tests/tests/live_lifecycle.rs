@@ -73,7 +73,7 @@ fn a_client_that_a_shell_starts_is_followed() -> Result<()> {
     started_by_a_shell(Kind::Boto3)
 }
 
-/// Nobody could know beforehand that node, which brings its own TLS, would be started.
+/// node brings its own TLS; the probes are on it before anything is started, so its first call is seen however busy the host.
 #[test]
 fn a_program_with_tls_inside_that_a_shell_starts_is_followed() -> Result<()> {
     started_by_a_shell(Kind::Node)

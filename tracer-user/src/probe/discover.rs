@@ -138,9 +138,7 @@ impl Finder {
     /// A command is about to be run: gives the files it will run code from, so that probes are there before it.
     pub fn prepare_command(&mut self, program: &OsStr) -> Vec<Found> {
         let mut found = Vec::new();
-        // Not every program with TLS in it: each probe takes a tenth of a second to remove, and a child that turns out to
-        // be such a program is attached to when it is mapped, long before its first connection.
-        self.prepared.extend(prescan::libraries());
+        self.prepared.extend(prescan::system());
         self.prepared.extend(prescan::command(program));
         for path in self.prepared.clone() {
             self.look_at_path(&path, &mut found);

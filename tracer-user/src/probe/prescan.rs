@@ -27,14 +27,6 @@ const MAX_INTERPRETERS: usize = 4;
 
 /// TLS libraries in this system's standard places, and the programs that bring their own.
 pub(super) fn system() -> Vec<PathBuf> {
-    let programs = PROGRAMS
-        .iter()
-        .filter_map(|name| find_program(OsStr::new(name), &search_path()));
-    distinct(libraries().into_iter().chain(programs))
-}
-
-/// TLS libraries in this system's standard places.
-pub(super) fn libraries() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = LIBRARY_FOLDERS.iter().map(PathBuf::from).collect();
     for configuration in entries(Path::new("/etc/ld.so.conf.d")) {
         let text = fs::read_to_string(configuration).unwrap_or_default();
@@ -45,7 +37,11 @@ pub(super) fn libraries() -> Vec<PathBuf> {
                 .map(PathBuf::from),
         );
     }
-    distinct(folders.iter().flat_map(|folder| tls_libraries(folder)))
+    let libraries = folders.iter().flat_map(|folder| tls_libraries(folder));
+    let programs = PROGRAMS
+        .iter()
+        .filter_map(|name| find_program(OsStr::new(name), &search_path()));
+    distinct(libraries.chain(programs))
 }
 
 /// Files that a command is going to run code from: its program, the interpreters of a script, and TLS libraries of the
