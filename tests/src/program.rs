@@ -116,6 +116,7 @@ impl Program {
     pub fn wait(&mut self) -> Result<ExitStatus> {
         self.close_stdin();
         if let Some(status) = self.child.try_wait()? {
+            self.hear_the_rest();
             return Ok(status);
         }
         let process = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())?;
@@ -124,7 +125,15 @@ impl Program {
         if ended == 0 {
             bail!("{} does not end; it said:\n{}", self.name, self.stderr());
         }
-        Ok(self.child.wait()?)
+        let status = self.child.wait()?;
+        self.hear_the_rest();
+        Ok(status)
+    }
+
+    /// Takes in what stands in the pipe after the end. A child of the program may hold the other end open, so this does not
+    /// insist on the pipe being closed.
+    fn hear_the_rest(&self) {
+        while self.stderr.recv_timeout(Duration::from_secs(2)).is_ok() {}
     }
 
     /// Waits for its end and wants it to be a success.
