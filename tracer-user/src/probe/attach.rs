@@ -85,6 +85,10 @@ fn order(role: Role) -> u8 {
         Role::Free => 1,
         Role::Control => 2,
         Role::New => 3,
+        Role::RustlsEncrypt(_) | Role::RustlsDecrypt(_) => 0,
+        Role::GoWrite | Role::GoRead | Role::GoReadReturn => 0,
+        Role::GoClose => 1,
+        Role::GoHandshake => 3,
     }
 }
 
@@ -107,5 +111,12 @@ fn programs(role: Role) -> Vec<(&'static str, u64)> {
         Role::New => vec![(program::CONNECTION_NEW, 0)],
         Role::Free => vec![(program::CONNECTION_FREE, 0)],
         Role::Control => vec![(program::CONNECTION_CONTROL, 0)],
+        Role::RustlsEncrypt(_)
+        | Role::RustlsDecrypt(_)
+        | Role::GoWrite
+        | Role::GoRead
+        | Role::GoReadReturn
+        | Role::GoHandshake
+        | Role::GoClose => Vec::new(),
     }
 }

@@ -114,6 +114,29 @@ pub enum Role {
     Free,
     /// `long SSL_ctrl(SSL *, int cmd, long, void *)`; cmd 55 sets the server name.
     Control,
+    /// rustls `MessageEncrypter::encrypt`, which takes plaintext: read at its entry.
+    RustlsEncrypt(RustlsLayout),
+    /// rustls `MessageDecrypter::decrypt`, which decrypts in place: read at its return.
+    RustlsDecrypt(RustlsLayout),
+    /// Go `crypto/tls.(*Conn).Write`, read at its entry.
+    GoWrite,
+    /// Entry of Go `crypto/tls.(*Conn).Read`. The plaintext is taken at [`Role::GoReadReturn`].
+    GoRead,
+    /// One `RET` of Go `crypto/tls.(*Conn).Read`: a return probe would move a stack that Go moves itself.
+    GoReadReturn,
+    /// Entry of Go `crypto/tls.(*Conn).clientHandshake`: a connection begins.
+    GoHandshake,
+    /// Entry of Go `crypto/tls.(*Conn).Close`.
+    GoClose,
+}
+
+/// How rustls passes a record to its cipher, which changed between its versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RustlsLayout {
+    /// 0.21 and 0.22: one slice out, an owned vector back.
+    Owned,
+    /// 0.23: one or several slices out, a slice of the input back.
+    Borrowed,
 }
 
 /// How a function tells how many bytes it moved.
