@@ -1,6 +1,8 @@
 //! Puts probes at the attach points of a file and takes them away again.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope};
 use aya::programs::{ProgramError, UProbe};
@@ -8,20 +10,41 @@ use tracer_common::cookie::CallShape;
 
 use super::Error;
 use super::loader::{Kernel, chain, program};
+use super::multi::Place;
 use super::resolve::{AttachPoint, CountReturn, Role};
 
 /// The probes in one file. Uprobes belong to the inode: they are in every process that maps the file, now and later, under
 /// whatever path; which of those processes are looked at, the programs decide.
 #[derive(Debug, Default)]
-#[must_use = "dropping it leaves the probes in place until the programs go"]
+#[must_use = "dropping it may leave probes in place until the programs go"]
 pub(super) struct Attachment {
-    links: Vec<(&'static str, UProbeLinkId)>,
+    links: Vec<Link>,
+    probes: usize,
+}
+
+/// What holds probes in place.
+#[derive(Debug)]
+enum Link {
+    /// Many places of one program; closing it takes them all away.
+    Many(OwnedFd),
+    /// One place.
+    One(&'static str, UProbeLinkId),
 }
 
 impl Attachment {
     /// How many probes there are.
     pub(super) fn probes(&self) -> usize {
-        self.links.len()
+        self.probes
+    }
+
+    /// Several as one, to be taken away together.
+    pub(super) fn all(attachments: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        for Self { links, probes } in attachments {
+            all.links.extend(links);
+            all.probes += probes;
+        }
+        all
     }
 }
 
@@ -29,48 +52,55 @@ impl Kernel {
     /// Attaches to all points of a file, or to none: half a pair would show half a conversation.
     pub(super) fn attach(&mut self, file: &Path, points: &[AttachPoint]) -> Result<Attachment, Error> {
         let mut attachment = Attachment::default();
-        let mut in_order: Vec<&AttachPoint> = points.iter().collect();
-        in_order.sort_by_key(|point| order(point.role));
-        for point in in_order {
-            for (name, cookie) in programs(point.role) {
-                match self.attach_one(name, cookie, file, point.offset) {
-                    Ok(link) => attachment.links.push((name, link)),
-                    Err(reason) => {
-                        self.detach(attachment);
-                        return Err(Error::Attach {
-                            path: file.display().to_string(),
-                            symbol: point.symbol.clone(),
-                            reason,
-                        });
-                    }
-                }
+        for Group { program, places } in groups(points) {
+            let result = match &self.multi {
+                Some(programs) => programs
+                    .attach(program, file, &places)
+                    .map(|link| attachment.links.push(Link::Many(link)))
+                    .map_err(|error| error.to_string()),
+                None => places.iter().try_for_each(|place| {
+                    let link = self.attach_one(program, *place, file)?;
+                    attachment.links.push(Link::One(program, link));
+                    Ok(())
+                }),
+            };
+            if let Err(reason) = result {
+                self.detach(attachment);
+                return Err(Error::Attach {
+                    path: file.display().to_string(),
+                    symbol: names(points, &places),
+                    reason,
+                });
             }
+            attachment.probes += places.len();
         }
         Ok(attachment)
     }
 
-    /// Takes the probes of a file away. The kernel waits for programs that still run: a tenth of a second for each probe.
+    /// Takes probes away. Links of many places go together; where each probe is a link of its own the kernel waits a tenth
+    /// of a second for each.
     pub(super) fn detach(&mut self, attachment: Attachment) {
-        for (name, link) in attachment.links {
-            if let Ok(program) = self.program::<UProbe>(name)
-                && let Err(error) = program.detach(link)
-            {
-                tracing::warn!(program = name, %error, "a probe was already gone");
+        let mut many = Vec::new();
+        for link in attachment.links {
+            match link {
+                Link::Many(link) => many.push(link),
+                Link::One(name, link) => {
+                    if let Ok(program) = self.program::<UProbe>(name)
+                        && let Err(error) = program.detach(link)
+                    {
+                        tracing::warn!(program = name, %error, "a probe was already gone");
+                    }
+                }
             }
         }
+        close_together(many);
     }
 
-    fn attach_one(
-        &mut self,
-        name: &str,
-        cookie: u64,
-        file: &Path,
-        offset: u64,
-    ) -> Result<UProbeLinkId, String> {
+    fn attach_one(&mut self, name: &str, place: Place, file: &Path) -> Result<UProbeLinkId, String> {
         let program: &mut UProbe = self.program(name).map_err(|error| error.to_string())?;
         let point = UProbeAttachPoint {
-            location: UProbeAttachLocation::AbsoluteOffset(offset),
-            cookie: Some(cookie),
+            location: UProbeAttachLocation::AbsoluteOffset(place.offset),
+            cookie: Some(place.cookie),
         };
         program
             .attach(point, file, UProbeScope::AllProcesses)
@@ -78,17 +108,85 @@ impl Kernel {
     }
 }
 
+/// Closes links from several threads: the kernel waits some 40 ms for each, but for all that are closed together at once.
+fn close_together(links: Vec<OwnedFd>) {
+    const THREADS: usize = 16;
+    let threads = links.len().min(THREADS);
+    let left = Mutex::new(links);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                    if next.is_none() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Places of one program that may be attached to at once.
+#[derive(Debug, PartialEq, Eq)]
+struct Group {
+    program: &'static str,
+    places: Vec<Place>,
+}
+
+/// The points in the order to attach them, those of one program and one rank together.
+fn groups(points: &[AttachPoint]) -> Vec<Group> {
+    let mut in_order: Vec<&AttachPoint> = points.iter().collect();
+    in_order.sort_by_key(|point| order(point.role));
+    let mut ranks: Vec<(u8, Vec<Group>)> = Vec::new();
+    for point in in_order {
+        let rank = order(point.role);
+        if ranks.last().is_none_or(|(last, _)| *last != rank) {
+            ranks.push((rank, Vec::new()));
+        }
+        let Some((_, groups)) = ranks.last_mut() else {
+            continue;
+        };
+        for (program, cookie) in programs(point.role) {
+            let place = Place {
+                offset: point.offset,
+                cookie,
+            };
+            match groups.iter_mut().find(|group| group.program == program) {
+                Some(group) => group.places.push(place),
+                None => groups.push(Group {
+                    program,
+                    places: vec![place],
+                }),
+            }
+        }
+    }
+    ranks.into_iter().flat_map(|(_, groups)| groups).collect()
+}
+
+/// Which functions were to be probed, for people.
+fn names(points: &[AttachPoint], places: &[Place]) -> String {
+    let names: Vec<&str> = points
+        .iter()
+        .filter(|point| places.iter().any(|place| place.offset == point.offset))
+        .map(|point| point.symbol.as_str())
+        .collect();
+    names.join(", ")
+}
+
 /// Functions that move plaintext first, `SSL_new` last: a connection whose beginning was seen must not miss bytes.
 fn order(role: Role) -> u8 {
     match role {
-        Role::Read(_) | Role::Write(_) => 0,
-        Role::Free => 1,
+        Role::Read(_)
+        | Role::Write(_)
+        | Role::RustlsEncrypt(_)
+        | Role::RustlsDecrypt(_)
+        | Role::GoWrite
+        | Role::GoRead
+        | Role::GoReadReturn => 0,
+        Role::Free | Role::GoClose => 1,
         Role::Control => 2,
-        Role::New => 3,
-        Role::RustlsEncrypt(_) | Role::RustlsDecrypt(_) => 0,
-        Role::GoWrite | Role::GoRead | Role::GoReadReturn => 0,
-        Role::GoClose => 1,
-        Role::GoHandshake => 3,
+        Role::New | Role::GoHandshake => 3,
     }
 }
 

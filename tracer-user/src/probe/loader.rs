@@ -8,7 +8,8 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use tracer_common::state::offset;
 
 use super::btf::{self, Btf};
-use super::{Error, Scope, verdicts};
+use super::multi::MultiPrograms;
+use super::{Error, Links, Scope, verdicts};
 
 #[cfg(target_arch = "x86_64")]
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/tracer.x86_64.o");
@@ -37,6 +38,8 @@ pub(super) mod program {
         CONNECTION_FREE,
         CONNECTION_CONTROL,
     ];
+    /// Programs that others go on in, with their slot.
+    pub(super) const CONTINUATIONS: [(u32, &str); 1] = [(0, CALL_RETURN_LARGE)];
     /// With the tracepoint of each.
     pub(super) const TRACEPOINTS: [(&str, &str); 3] = [
         ("process_fork", "sched_process_fork"),
@@ -49,6 +52,8 @@ pub(super) mod program {
 pub(super) struct Kernel {
     /// The programs; dropping them detaches everything.
     pub(super) ebpf: Ebpf,
+    /// The uprobe programs for links of many places; `None` where the kernel has none, and aya's own are used.
+    pub(super) multi: Option<MultiPrograms>,
     /// Everything that happens.
     pub(super) ring: RingBuf<MapData>,
     /// Programs that go on for others.
@@ -64,7 +69,7 @@ pub(super) struct Kernel {
 }
 
 /// Loads the programs, with the scope already in force.
-pub(super) fn load(scope: &Scope, ring_bytes: u32) -> Result<Kernel, Error> {
+pub(super) fn load(scope: &Scope, ring_bytes: u32, links: Links) -> Result<Kernel, Error> {
     check_kernel()?;
     check_capabilities()?;
     let offsets = task_offsets()?;
@@ -79,10 +84,16 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32) -> Result<Kernel, Error> {
         .map_max_entries("EVENTS", ring_size(ring_bytes))
         .load(OBJECT)
         .map_err(|error| refused(&error))?;
-    // Before the programs are loaded: the log is a map of theirs.
+    // Before any map is taken out: the programs know all of them.
+    let multi = match links {
+        Links::Joined => many_at_once(&ebpf),
+        Links::Single => None,
+    };
+    // Before aya's programs are loaded: the log is a map of theirs.
     let mut logger =
         aya_log::EbpfLogger::init(&mut ebpf).map_err(|error| Error::Object(error.to_string()))?;
     let mut kernel = Kernel {
+        multi,
         ring: take_map(&mut ebpf, "EVENTS")?,
         programs: take_map(&mut ebpf, "PROGRAMS")?,
         processes: take_map(&mut ebpf, "PROCESSES")?,
@@ -91,11 +102,9 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32) -> Result<Kernel, Error> {
         flush_log: Box::new(move || logger.flush()),
         ebpf,
     };
-    for name in program::UPROBES {
-        let program: &mut UProbe = kernel.program(name)?;
-        program.load().map_err(|error| refused(&error.into()))?;
+    if kernel.multi.is_none() {
+        kernel.load_uprobes()?;
     }
-    kernel.link_programs()?;
     for (name, tracepoint) in program::TRACEPOINTS {
         let program: &mut RawTracePoint = kernel.program(name)?;
         program.load().map_err(|error| refused(&error.into()))?;
@@ -106,16 +115,36 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32) -> Result<Kernel, Error> {
     Ok(kernel)
 }
 
+/// The uprobe programs for links of many places, if the kernel takes them. What it has against them is no reason not to
+/// trace: each probe then is a link of its own.
+fn many_at_once(ebpf: &Ebpf) -> Option<MultiPrograms> {
+    match MultiPrograms::load(ebpf, OBJECT, &program::CONTINUATIONS) {
+        Ok(programs) if programs.is_supported() => Some(programs),
+        Ok(_) => None,
+        Err(reason) => {
+            tracing::debug!(reason, "no links of many probes");
+            None
+        }
+    }
+}
+
 impl Kernel {
-    /// Fills the one slot through which `call_return` goes on.
-    fn link_programs(&mut self) -> Result<(), Error> {
-        let large: &mut UProbe = self.program(program::CALL_RETURN_LARGE)?;
-        let descriptor = large
-            .fd()
-            .map_err(|error| refused(&error.into()))?
-            .try_clone()
-            .map_err(Error::Wait)?;
-        Ok(self.programs.set(0, &descriptor, 0)?)
+    /// Loads the programs for one link a probe, and fills the slots through which they go on.
+    fn load_uprobes(&mut self) -> Result<(), Error> {
+        for name in program::UPROBES {
+            let program: &mut UProbe = self.program(name)?;
+            program.load().map_err(|error| refused(&error.into()))?;
+        }
+        for (slot, name) in program::CONTINUATIONS {
+            let program: &mut UProbe = self.program(name)?;
+            let descriptor = program
+                .fd()
+                .map_err(|error| refused(&error.into()))?
+                .try_clone()
+                .map_err(Error::Wait)?;
+            self.programs.set(slot, &descriptor, 0)?;
+        }
+        Ok(())
     }
 
     /// Puts a process into the scope. Its start is read by the programs, in the process itself.

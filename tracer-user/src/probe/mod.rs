@@ -12,6 +12,7 @@ mod error;
 pub mod files;
 mod loader;
 pub mod maps;
+mod multi;
 mod prescan;
 pub mod process;
 pub mod resolve;
@@ -45,6 +46,18 @@ pub struct Options {
     pub scope: Scope,
     /// Size of the ring buffer in bytes; rounded up to a power of two of at least one page.
     pub ring_bytes: u32,
+    /// How probes are held in place.
+    pub links: Links,
+}
+
+/// What holds probes in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Links {
+    /// One link for all places of a program in a file, where the kernel has such links (Linux 6.6); else as below.
+    #[default]
+    Joined,
+    /// A link for each probe: slow to take away.
+    Single,
 }
 
 impl Options {
@@ -56,6 +69,7 @@ impl Options {
         Self {
             scope,
             ring_bytes: Self::DEFAULT_RING_BYTES,
+            links: Links::default(),
         }
     }
 }

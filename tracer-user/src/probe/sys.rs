@@ -1,16 +1,20 @@
-//! The system calls that have no safe wrapper: a `perf_event_open` event with its ring, for task and mapping records.
+//! The system calls that have no safe wrapper: a `perf_event_open` event with its ring, for task and mapping records, and
+//! the few commands of `bpf(2)` that aya has no words for.
 //!
-//! The only unsafe code in user space. What it hands out is plain bytes; `watch.rs` reads them.
+//! The only unsafe code in user space. What it hands out is plain bytes, which `watch.rs` reads, and descriptors.
 #![allow(
     unsafe_code,
-    reason = "perf_event_open and its shared ring have no safe wrapper"
+    reason = "perf_event_open with its shared ring and some commands of bpf(2) have no safe wrapper"
 )]
 
+use std::ffi::CStr;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use aya_obj::generated::bpf_insn;
 
 /// Data pages of one ring, a power of two. A mapping record is about 120 bytes, so this holds some 1000 of them.
 const DATA_PAGES: usize = 32;
@@ -177,6 +181,163 @@ fn spans(tail: u64, head: u64, size: usize) -> [Range<usize>; 2] {
     let start = usize::try_from(tail % size as u64).unwrap_or(0);
     let first = waiting.min(size - start);
     [start..start + first, 0..waiting - first]
+}
+
+/// `enum bpf_cmd`, `include/uapi/linux/bpf.h`.
+mod command {
+    pub(super) const MAP_UPDATE_ELEM: libc::c_int = 2;
+    pub(super) const PROG_LOAD: libc::c_int = 5;
+    pub(super) const LINK_CREATE: libc::c_int = 28;
+}
+
+/// `BPF_PROG_TYPE_KPROBE`, which uprobes are as well.
+const PROGRAM_TYPE_KPROBE: u32 = 2;
+/// `BPF_TRACE_UPROBE_MULTI`
+const TRACE_UPROBE_MULTI: u32 = 48;
+/// `BPF_F_UPROBE_MULTI_RETURN`
+const MULTI_RETURN: u32 = 1;
+/// `BPF_OBJ_NAME_LEN`, with its terminating zero.
+const NAME_LENGTH: usize = 16;
+
+/// `BPF_PROG_LOAD` as far as a program of this object needs it.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramLoad {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; NAME_LENGTH],
+    interface: u32,
+    expected_attach_type: u32,
+}
+
+/// `BPF_LINK_CREATE` with `uprobe_multi`.
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    path: u64,
+    offsets: u64,
+    reference_counters: u64,
+    cookies: u64,
+    count: u32,
+    probe_flags: u32,
+    process: u32,
+    reserved: u32,
+}
+
+/// `BPF_MAP_UPDATE_ELEM`
+#[repr(C)]
+#[derive(Default)]
+struct MapUpdate {
+    map: u32,
+    reserved: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Loads a program that goes on links of many uprobes. What the verifier has against it, aya's own load tells.
+pub(super) fn load_multi_uprobe(
+    name: &str,
+    instructions: &[bpf_insn],
+    license: &CStr,
+) -> io::Result<OwnedFd> {
+    let mut attributes = ProgramLoad {
+        kind: PROGRAM_TYPE_KPROBE,
+        instruction_count: u32::try_from(instructions.len()).map_err(io::Error::other)?,
+        instructions: instructions.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        expected_attach_type: TRACE_UPROBE_MULTI,
+        ..ProgramLoad::default()
+    };
+    for (place, byte) in attributes.name.iter_mut().take(NAME_LENGTH - 1).zip(name.bytes()) {
+        *place = byte;
+    }
+    // SAFETY: the pointers lead to slices and strings that outlive the call, with the lengths given beside them.
+    unsafe { bpf_for_descriptor(command::PROG_LOAD, &attributes) }
+}
+
+/// Makes one link of a program to many places of a file: `offsets` and `cookies` belong together one by one.
+pub(super) fn link_multi_uprobe(
+    program: BorrowedFd<'_>,
+    path: &CStr,
+    offsets: &[u64],
+    cookies: &[u64],
+    at_return: bool,
+) -> io::Result<OwnedFd> {
+    let attributes = LinkCreate {
+        program: number(program),
+        attach_type: TRACE_UPROBE_MULTI,
+        path: path.as_ptr() as u64,
+        offsets: offsets.as_ptr() as u64,
+        cookies: cookies.as_ptr() as u64,
+        count: u32::try_from(offsets.len().min(cookies.len())).map_err(io::Error::other)?,
+        probe_flags: if at_return { MULTI_RETURN } else { 0 },
+        ..LinkCreate::default()
+    };
+    // SAFETY: the path ends with a zero, both slices hold at least `count` numbers, and all outlive the call.
+    unsafe { bpf_for_descriptor(command::LINK_CREATE, &attributes) }
+}
+
+/// Puts a program into a slot of a map of programs.
+pub(super) fn set_program(map: BorrowedFd<'_>, slot: u32, program: BorrowedFd<'_>) -> io::Result<()> {
+    let value = number(program);
+    let attributes = MapUpdate {
+        map: number(map),
+        key: (&raw const slot) as u64,
+        value: (&raw const value) as u64,
+        ..MapUpdate::default()
+    };
+    // SAFETY: key and value of such a map are 4 bytes each; both live until the call returns.
+    unsafe { bpf(command::MAP_UPDATE_ELEM, &attributes) }.map(|_| ())
+}
+
+/// A descriptor as `bpf(2)` takes it.
+fn number(descriptor: BorrowedFd<'_>) -> u32 {
+    descriptor.as_raw_fd().unsigned_abs()
+}
+
+/// A command that makes a descriptor.
+///
+/// # Safety
+/// As for [`bpf`].
+unsafe fn bpf_for_descriptor<Attributes>(
+    command: libc::c_int,
+    attributes: &Attributes,
+) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promise.
+    let raw = unsafe { bpf(command, attributes) }?;
+    // SAFETY: the call above has just returned this descriptor, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// # Safety
+/// `attributes` is the part of `union bpf_attr` that the command reads, and every pointer in it is valid for what the
+/// command does with it.
+unsafe fn bpf<Attributes>(command: libc::c_int, attributes: &Attributes) -> io::Result<i32> {
+    // SAFETY: the kernel reads as many bytes of `attributes` as the last argument says.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attributes),
+            size_of::<Attributes>(),
+        )
+    };
+    i32::try_from(result)
+        .ok()
+        .filter(|result| *result >= 0)
+        .ok_or_else(io::Error::last_os_error)
 }
 
 #[cfg(test)]

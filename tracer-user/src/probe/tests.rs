@@ -30,7 +30,11 @@ fn current_test() -> String {
 /// A tracer that looks at this process.
 fn tracer(ring_bytes: u32) -> Tracer {
     let scope = Scope::Processes(vec![std::process::id()]);
-    Tracer::start(Options { scope, ring_bytes }).unwrap()
+    Tracer::start(Options {
+        ring_bytes,
+        ..Options::new(scope)
+    })
+    .unwrap()
 }
 
 /// Everything that is handed over until `done` says so.

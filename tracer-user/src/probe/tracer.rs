@@ -56,8 +56,12 @@ impl fmt::Debug for Tracer {
 impl Tracer {
     /// Loads the programs, attaches to what runs already and follows what starts later.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let Options { scope, ring_bytes } = options;
-        let mut kernel = loader::load(&scope, ring_bytes)?;
+        let Options {
+            scope,
+            ring_bytes,
+            links,
+        } = options;
+        let mut kernel = loader::load(&scope, ring_bytes, links)?;
         let asked_for: HashSet<u32> = match &scope {
             Scope::All => HashSet::new(),
             Scope::Processes(processes) => processes.iter().copied().collect(),
@@ -150,10 +154,12 @@ impl Tracer {
         self.finder.coverage()
     }
 
-    /// Takes the probes out of the kernel, as dropping does. The kernel waits until no program runs any more, about a
-    /// tenth of a second for each probe.
-    pub fn stop(self) {
-        drop(self);
+    /// Takes the probes out of the kernel, as dropping does, but all at once: for each link the kernel waits until no
+    /// program of it runs any more.
+    pub fn stop(mut self) {
+        let attachments = self.attachments.drain().map(|(_, attachment)| attachment);
+        let all = Attachment::all(attachments.chain(self.extra.drain(..)));
+        self.kernel.detach(all);
     }
 
     fn follow_up(&mut self, found: Vec<Found>) {

@@ -1,6 +1,6 @@
 //! What the functions of a TLS library do, and what is seen of it.
 
-use super::super::Options;
+use super::super::{Links, Options, Scope, Tracer};
 use super::{collect_until_freed, is_root, joined, pieces, stand_in, tracer};
 use crate::event::{ConnectionKey, Direction, ProbeEvent, Verdict};
 
@@ -12,6 +12,25 @@ fn every_shape_of_function_gives_exactly_the_bytes_it_moved() {
     let _turn = stand_in::take_turns();
     let mut tracer = tracer(Options::DEFAULT_RING_BYTES);
     stand_in::attach(&mut tracer);
+    gives_exactly_the_bytes_it_moved(&mut tracer);
+}
+
+#[test]
+fn a_kernel_without_links_of_many_probes_sees_the_same() {
+    if !is_root() {
+        return;
+    }
+    let _turn = stand_in::take_turns();
+    let mut tracer = Tracer::start(Options {
+        links: Links::Single,
+        ..Options::new(Scope::Processes(vec![std::process::id()]))
+    })
+    .unwrap();
+    stand_in::attach(&mut tracer);
+    gives_exactly_the_bytes_it_moved(&mut tracer);
+}
+
+fn gives_exactly_the_bytes_it_moved(tracer: &mut Tracer) {
     let ssl = 0x1000;
     let buffer = b"hello world, and what lies behind";
     let mut count = 0;
@@ -24,7 +43,7 @@ fn every_shape_of_function_gives_exactly_the_bytes_it_moved() {
     stand_in::write_internal(ssl, buffer.as_ptr().wrapping_add(5), 6, 0, &mut count, 6);
     stand_in::free(ssl);
 
-    let events = collect_until_freed(&mut tracer, ssl);
+    let events = collect_until_freed(tracer, ssl);
     assert!(matches!(events.first(), Some(ProbeEvent::Host(_))));
     let process = events.iter().position(
         |event| matches!(event, ProbeEvent::Process(process) if process.key.pid == std::process::id()),
