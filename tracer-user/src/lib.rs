@@ -12,6 +12,8 @@
 pub mod counters;
 pub mod event;
 
+pub mod hpack;
+
 pub mod capture;
 pub mod probe;
 pub mod scrub;

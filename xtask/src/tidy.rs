@@ -7,14 +7,14 @@ use anyhow::{Context as _, Result, bail};
 use crate::command::{root, say};
 
 /// Stages in the order of the pipeline: a file may name those before its own, never one after it.
-const STAGES: [&str; 14] = [
-    "counters", "event", "probe", "capture", "scrub", "conn", "http", "wire", "bedrock", "genai", "pipeline",
-    "enrich", "export", "cli",
+const STAGES: [&str; 15] = [
+    "counters", "event", "hpack", "probe", "capture", "scrub", "conn", "http", "wire", "bedrock", "genai",
+    "pipeline", "enrich", "export", "cli",
 ];
 
 /// Stages that are the core: no IO, no clock, no thread, no kernel.
-const CORE: [&str; 9] = [
-    "counters", "event", "scrub", "conn", "http", "wire", "bedrock", "genai", "pipeline",
+const CORE: [&str; 10] = [
+    "counters", "event", "hpack", "scrub", "conn", "http", "wire", "bedrock", "genai", "pipeline",
 ];
 
 /// What the core must not name.
