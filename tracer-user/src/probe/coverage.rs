@@ -86,26 +86,28 @@ impl Coverage {
 impl fmt::Display for LibraryCoverage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
-        match &self.status {
-            LibraryStatus::Traced { resolved, probes } => write!(
-                formatter,
-                "traced: {} in {path} ({probes} probes, {})",
-                resolved.library, resolved.resolver
-            ),
-            LibraryStatus::Traceable(resolved) => write!(
-                formatter,
-                "can be traced: {} in {path} ({} probes, {})",
-                resolved.library,
-                resolved.points.len(),
-                resolved.resolver
-            ),
+        let resolved = match &self.status {
+            LibraryStatus::Traced { resolved, probes } => {
+                write!(formatter, "traced: {resolved} in {path}, {probes} probes")?;
+                resolved
+            }
+            LibraryStatus::Traceable(resolved) => {
+                let probes = resolved.points().count();
+                write!(formatter, "can be traced: {resolved} in {path}, {probes} probes")?;
+                resolved
+            }
             LibraryStatus::Failed { resolved, reason } => {
-                write!(formatter, "not traced: {} in {path}: {reason}", resolved.library)
+                write!(formatter, "not traced: {resolved} in {path}: {reason}")?;
+                resolved
             }
             LibraryStatus::NotTraceable(reason) => {
-                write!(formatter, "not traced: {path}: {reason}")
+                return write!(formatter, "not traced: {path}: {reason}");
             }
+        };
+        for reason in &resolved.refused {
+            write!(formatter, "; not traced in the same file: {reason}")?;
         }
+        Ok(())
     }
 }
 

@@ -176,20 +176,37 @@ impl Tracer {
     }
 
     fn attach_target(&mut self, target: &Target) {
-        let result = match self.kernel.attach(&target.attach_path(), &target.resolved.points) {
+        let path = target.path.display();
+        let result = match self.attach_libraries(target) {
             Ok(attachment) => {
                 let probes = attachment.probes();
-                let (path, resolver) = (target.path.display(), target.resolved.resolver);
-                tracing::debug!(%path, resolver, probes, "attached");
+                tracing::debug!(%path, libraries = %target.resolved, probes, "attached");
                 self.attachments.insert(target.identity, attachment);
                 Ok(probes)
             }
             Err(error) => {
-                tracing::warn!(path = %target.path.display(), %error, "a TLS library is not traced");
+                tracing::warn!(%path, %error, "a TLS library is not traced");
                 Err(error.to_string())
             }
         };
         self.finder.attached(target.identity, result);
+    }
+
+    /// To each library by itself, since what the programs know of its connections depends on which points it has; to all
+    /// of a file or to none.
+    fn attach_libraries(&mut self, target: &Target) -> Result<Attachment, Error> {
+        let path = target.attach_path();
+        let mut attachments = Vec::new();
+        for library in &target.resolved.libraries {
+            match self.kernel.attach(&path, &library.points) {
+                Ok(attachment) => attachments.push(attachment),
+                Err(error) => {
+                    self.kernel.detach(Attachment::all(attachments));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Attachment::all(attachments))
     }
 
     fn tell_host(&mut self, each: &mut dyn FnMut(ProbeEvent<'_>)) -> usize {

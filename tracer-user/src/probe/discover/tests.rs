@@ -142,7 +142,7 @@ fn a_deleted_library_is_found_through_the_mapping() {
         .iter()
         .find(|target| target.path == copy)
         .expect("found though deleted");
-    assert!(!target.resolved.points.is_empty());
+    assert!(target.resolved.points().count() > 0);
     assert_eq!(
         fs::read(target.attach_path()).unwrap(),
         fs::read(system_libssl()).unwrap()

@@ -2,6 +2,9 @@
 //!
 //! Each way of finding the functions of a TLS library is a resolver in a file of its own. They are asked in order, each
 //! fails closed: a probe in a wrong place can crash the process that runs over it, so what is not proven is refused.
+//!
+//! One file can hold several libraries: OpenSSL's exports and rustls, or rustls twice. Every [`Stack`] is taken by one
+//! resolver at most, the first that finds it, so that no byte is seen on two levels of the same code.
 
 mod entry;
 mod flow;
@@ -21,31 +24,60 @@ use self::image::Image;
 /// Opens a library by file name that stands beside the one in question.
 pub type Sibling<'a> = &'a dyn Fn(&str) -> Option<File>;
 
+/// TLS code bases: what shares one has the same functions, of which one level is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Stack {
+    /// OpenSSL and what descends from it: BoringSSL, LibreSSL, AWS-LC's libssl.
+    OpenSsl,
+}
+
 /// One way of finding the functions of a TLS library.
 trait Resolver {
     /// For people who ask why a process is traced.
     fn name(&self) -> &'static str;
 
-    /// The attach points, or why not; [`Unresolved::NoTls`] when this way does not fit the file.
-    fn resolve(&self, image: &Image<'_>, sibling: Sibling<'_>) -> Result<Resolved, Unresolved>;
+    /// Whose functions it finds.
+    fn stack(&self) -> Stack;
+
+    /// For each copy of the library in the file its attach points, or why they are refused; nothing when this way does
+    /// not fit the file.
+    fn resolve(&self, image: &Image<'_>, sibling: Sibling<'_>) -> Vec<Result<Library, Unresolved>>;
 }
 
 /// Best first.
 const RESOLVERS: [&dyn Resolver; 2] = [&openssl_internal::Internal, &openssl::Exports];
 
-/// Looks for a TLS library in an opened file. Reads only headers and symbol names of files that have none.
+/// Looks for TLS libraries in an opened file. Reads only headers and symbol names of files that have none.
 pub fn resolve(file: &File, sibling: Sibling<'_>) -> Result<Resolved, Unresolved> {
     let cache = ReadCache::new(file);
     let image = Image::parse(file, &cache)?;
-    let mut reason = Unresolved::NoTls;
+    let mut libraries: Vec<(Stack, Library)> = Vec::new();
+    let mut refused: Vec<(Stack, Unresolved)> = Vec::new();
     for resolver in RESOLVERS {
-        match resolver.resolve(&image, sibling) {
-            Ok(resolved) => return Ok(resolved),
-            Err(Unresolved::NoTls) => {}
-            Err(other) => reason = other,
+        let stack = resolver.stack();
+        if libraries.iter().any(|(taken, _)| *taken == stack) {
+            continue;
+        }
+        let found = resolver.resolve(&image, sibling);
+        if found.iter().any(Result::is_ok) {
+            refused.retain(|(of, _)| *of != stack);
+        }
+        for copy in found {
+            match copy {
+                Ok(library) => libraries.push((stack, library)),
+                Err(reason) => refused.push((stack, reason)),
+            }
         }
     }
-    Err(reason)
+    let mut refused = refused.into_iter().map(|(_, reason)| reason);
+    if libraries.is_empty() {
+        return Err(refused.next().unwrap_or(Unresolved::NoTls));
+    }
+    Ok(Resolved {
+        libraries: libraries.into_iter().map(|(_, library)| library).collect(),
+        refused: refused.collect(),
+        build_id: image.build_id(),
+    })
 }
 
 /// Says more about a file that did not resolve: which TLS library that geophone cannot trace is in it, if any. Searches
@@ -58,34 +90,61 @@ pub fn explain(file: &File) -> Unresolved {
     }
 }
 
-/// What a TLS file gives: where to attach.
+/// What a file with TLS in it gives: where to attach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// Which library was found in the file.
-    pub library: Library,
-    /// Every place that takes a probe.
-    pub points: Vec<AttachPoint>,
-    /// Name of the resolver that found them.
-    pub resolver: &'static str,
+    /// The libraries found in the file, one at least.
+    pub libraries: Vec<Library>,
+    /// Why further libraries in the same file get no probes.
+    pub refused: Vec<Unresolved>,
+    /// GNU build id in hexadecimal.
+    pub build_id: Option<String>,
 }
 
-/// A TLS library as far as its file tells.
+impl Resolved {
+    /// The places of all libraries.
+    pub fn points(&self) -> impl Iterator<Item = &AttachPoint> {
+        self.libraries.iter().flat_map(|library| &library.points)
+    }
+}
+
+impl fmt::Display for Resolved {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, library) in self.libraries.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str(" and ")?;
+            }
+            library.fmt(formatter)?;
+        }
+        Ok(())
+    }
+}
+
+/// A TLS library in a file, with the places where its plaintext passes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Library {
     /// Whose code it is.
     pub name: &'static str,
     /// Version, when the file carries it.
     pub version: Option<String>,
-    /// GNU build id in hexadecimal.
-    pub build_id: Option<String>,
+    /// What does the cryptography, where the library leaves a choice.
+    pub provider: Option<&'static str>,
+    /// Name of the resolver that found it.
+    pub resolver: &'static str,
+    /// Every place that takes a probe.
+    pub points: Vec<AttachPoint>,
 }
 
+/// `rustls 0.23.46 (aws-lc-rs, by vtable anchor)`
 impl fmt::Display for Library {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name)?;
-        match &self.version {
-            Some(version) => write!(formatter, " {version}"),
-            None => Ok(()),
+        if let Some(version) = &self.version {
+            write!(formatter, " {version}")?;
+        }
+        match self.provider {
+            Some(provider) => write!(formatter, " ({provider}, by {})", self.resolver),
+            None => write!(formatter, " (by {})", self.resolver),
         }
     }
 }
@@ -165,6 +224,14 @@ pub enum Unresolved {
     NoSymbols {
         /// Which library.
         library: &'static str,
+    },
+    /// The library is there, but not all of it is as it must be for a probe to be safe.
+    #[error("{library}: {reason}")]
+    Refused {
+        /// Which library, with its version where that is known.
+        library: String,
+        /// What is not as it must be.
+        reason: String,
     },
     /// Code for another processor than this host's.
     #[error("built for another processor ({0})")]

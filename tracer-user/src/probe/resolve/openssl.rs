@@ -4,7 +4,7 @@ use memchr::memmem;
 use object::read::ReadCache;
 
 use super::image::{Function, Image};
-use super::{AttachPoint, CountReturn, Library, Resolved, Resolver, Role, Sibling, Unresolved, entry};
+use super::{AttachPoint, CountReturn, Library, Resolver, Role, Sibling, Stack, Unresolved, entry};
 
 /// Probes on the public functions. Works for every build that names them.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Api {
     ///
     /// A file that has the data functions but creates no connections is a shim in front of the real library, which is
     /// traced by itself; probes on both would count every byte twice.
-    pub(super) fn find(image: &Image<'_>) -> Result<Self, Unresolved> {
+    pub(super) fn find(image: &Image<'_>) -> Option<Self> {
         let [read, read_ex, write, write_ex, write_ex2, new, free, control] = image.functions([
             "SSL_read",
             "SSL_read_ex",
@@ -40,7 +40,7 @@ impl Api {
             "SSL_ctrl",
         ]);
         match (read, write, new, free) {
-            (Some(read), Some(write), Some(new), Some(free)) => Ok(Self {
+            (Some(read), Some(write), Some(new), Some(free)) => Some(Self {
                 read,
                 read_ex,
                 write,
@@ -50,7 +50,7 @@ impl Api {
                 free,
                 control,
             }),
-            _ => Err(Unresolved::NoTls),
+            _ => None,
         }
     }
 
@@ -72,29 +72,36 @@ impl Resolver for Exports {
         "symbols"
     }
 
-    fn resolve(&self, image: &Image<'_>, sibling: Sibling<'_>) -> Result<Resolved, Unresolved> {
-        const COUNT_ARGUMENT: u8 = 3;
-        let api = Api::find(image)?;
-        let by_result = CountReturn::ReturnValue;
-        let by_pointer = CountReturn::OutPointer {
-            argument: COUNT_ARGUMENT,
-        };
-        let mut points = api.lifecycle(image)?;
-        points.push(point(image, Role::Read(by_result), api.read, "SSL_read")?);
-        points.push(point(image, Role::Write(by_result), api.write, "SSL_write")?);
-        if let Some(read_ex) = api.read_ex {
-            points.push(point(image, Role::Read(by_pointer), read_ex, "SSL_read_ex")?);
-        }
-        if let Some(write_ex) = api.write_ex {
-            points.push(point(image, Role::Write(by_pointer), write_ex, "SSL_write_ex")?);
-        }
-        // SSL_write_ex calls SSL_write_ex2 where that exists: one probe more would count the bytes twice.
-        Ok(Resolved {
-            library: library(image, sibling),
-            points,
-            resolver: self.name(),
-        })
+    fn stack(&self) -> Stack {
+        Stack::OpenSsl
     }
+
+    fn resolve(&self, image: &Image<'_>, sibling: Sibling<'_>) -> Vec<Result<Library, Unresolved>> {
+        let Some(api) = Api::find(image) else {
+            return Vec::new();
+        };
+        let points = exports(image, &api);
+        vec![points.map(|points| library(image, sibling, self.name(), points))]
+    }
+}
+
+fn exports(image: &Image<'_>, api: &Api) -> Result<Vec<AttachPoint>, Unresolved> {
+    const COUNT_ARGUMENT: u8 = 3;
+    let by_result = CountReturn::ReturnValue;
+    let by_pointer = CountReturn::OutPointer {
+        argument: COUNT_ARGUMENT,
+    };
+    let mut points = api.lifecycle(image)?;
+    points.push(point(image, Role::Read(by_result), api.read, "SSL_read")?);
+    points.push(point(image, Role::Write(by_result), api.write, "SSL_write")?);
+    if let Some(read_ex) = api.read_ex {
+        points.push(point(image, Role::Read(by_pointer), read_ex, "SSL_read_ex")?);
+    }
+    if let Some(write_ex) = api.write_ex {
+        points.push(point(image, Role::Write(by_pointer), write_ex, "SSL_write_ex")?);
+    }
+    // SSL_write_ex calls SSL_write_ex2 where that exists: one probe more would count the bytes twice.
+    Ok(points)
 }
 
 /// A probe at the start of a function, where it is cheapest.
@@ -116,7 +123,12 @@ pub(super) fn point(
 }
 
 /// What the file says about itself.
-pub(super) fn library(image: &Image<'_>, sibling: Sibling<'_>) -> Library {
+pub(super) fn library(
+    image: &Image<'_>,
+    sibling: Sibling<'_>,
+    resolver: &'static str,
+    points: Vec<AttachPoint>,
+) -> Library {
     let relative = image.search(".rodata", |text| {
         if let Some(version) = version_behind(text, b"LibreSSL ") {
             Some(("LibreSSL", Some(version)))
@@ -130,7 +142,9 @@ pub(super) fn library(image: &Image<'_>, sibling: Sibling<'_>) -> Library {
     Library {
         name,
         version,
-        build_id: image.build_id(),
+        provider: None,
+        resolver,
+        points,
     }
 }
 

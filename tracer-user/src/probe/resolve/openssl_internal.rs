@@ -15,7 +15,7 @@ use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 use super::flow::{self, Call, Value};
 use super::image::{Function, Image, Machine};
 use super::openssl::{Api, library, point};
-use super::{CountReturn, Resolved, Resolver, Role, Sibling, Unresolved, entry};
+use super::{AttachPoint, CountReturn, Library, Resolver, Role, Sibling, Stack, Unresolved, entry};
 
 /// Probes on the internal functions.
 #[derive(Debug)]
@@ -49,32 +49,46 @@ impl Resolver for Internal {
         "proven internal functions"
     }
 
-    fn resolve(&self, image: &Image<'_>, sibling: Sibling<'_>) -> Result<Resolved, Unresolved> {
-        if image.machine != Machine::X86_64 {
-            return Err(Unresolved::NoTls);
-        }
-        let api = Api::find(image)?;
-        let (read, write) = prove(image, &api).ok_or(Unresolved::NoTls)?;
-        let mut points = api.lifecycle(image)?;
-        for (proven, signature, role) in [
-            (read, READ, Role::Read as fn(CountReturn) -> Role),
-            (write, WRITE, Role::Write),
-        ] {
-            let count = CountReturn::OutPointer {
-                argument: proven.count_argument,
-            };
-            let function = Function {
-                address: proven.address,
-                size: 0,
-            };
-            points.push(point(image, role(count), function, signature.name)?);
-        }
-        Ok(Resolved {
-            library: library(image, sibling),
-            points,
-            resolver: self.name(),
-        })
+    fn stack(&self) -> Stack {
+        Stack::OpenSsl
     }
+
+    fn resolve(&self, image: &Image<'_>, sibling: Sibling<'_>) -> Vec<Result<Library, Unresolved>> {
+        if image.machine != Machine::X86_64 {
+            return Vec::new();
+        }
+        let Some((api, read, write)) = Api::find(image).and_then(|api| {
+            let (read, write) = prove(image, &api)?;
+            Some((api, read, write))
+        }) else {
+            return Vec::new();
+        };
+        let points = internals(image, &api, read, write);
+        vec![points.map(|points| library(image, sibling, self.name(), points))]
+    }
+}
+
+fn internals(
+    image: &Image<'_>,
+    api: &Api,
+    read: Proven,
+    write: Proven,
+) -> Result<Vec<AttachPoint>, Unresolved> {
+    let mut points = api.lifecycle(image)?;
+    for (proven, signature, role) in [
+        (read, READ, Role::Read as fn(CountReturn) -> Role),
+        (write, WRITE, Role::Write),
+    ] {
+        let count = CountReturn::OutPointer {
+            argument: proven.count_argument,
+        };
+        let function = Function {
+            address: proven.address,
+            size: 0,
+        };
+        points.push(point(image, role(count), function, signature.name)?);
+    }
+    Ok(points)
 }
 
 fn prove(image: &Image<'_>, api: &Api) -> Option<(Proven, Proven)> {
