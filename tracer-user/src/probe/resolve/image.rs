@@ -1,6 +1,7 @@
 //! A 64-bit ELF file, read piece by piece: only what a question needs is fetched, since some executables are hundreds of
 //! megabytes and every file on the host that is mapped as code comes through here.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,8 +9,9 @@ use std::os::unix::fs::FileExt;
 use memchr::memmem;
 use object::LittleEndian;
 use object::elf::{
-    EM_386, EM_AARCH64, EM_ARM, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, NT_GNU_BUILD_ID, PF_X, PT_LOAD,
-    ProgramHeader64, SHT_DYNSYM, SHT_SYMTAB, STT_FUNC, SectionHeader64, Sym64,
+    EM_386, EM_AARCH64, EM_ARM, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, NT_GNU_BUILD_ID, PF_W, PF_X,
+    PT_DYNAMIC, PT_LOAD, ProgramHeader64, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_DYNSYM, SHT_PROGBITS,
+    SHT_SYMTAB, STT_FUNC, SectionHeader64, Sym64,
 };
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::read::{ReadCache, ReadRef};
@@ -23,6 +25,8 @@ type Data<'data> = &'data ReadCache<&'data File>;
 const MAX_SECTION: u64 = 256 << 20;
 /// Likewise for the number of sections and segments.
 const MAX_HEADERS: usize = 1 << 16;
+/// Names that one question finds in a symbol table.
+const MAX_NAMES: usize = 1 << 16;
 /// Texts are searched in windows of this size.
 const WINDOW: usize = 1 << 20;
 /// What one window repeats of the one before, so that a text at the border is seen whole.
@@ -55,9 +59,19 @@ pub(super) struct Function {
     pub(super) size: u64,
 }
 
+/// A stretch of a file and the address it is loaded at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub(super) address: u64,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
 /// An opened ELF file whose headers make sense.
 pub(super) struct Image<'data> {
-    file: &'data File,
+    pub(super) file: &'data File,
+    /// Addresses in the file are final: it is loaded at one place only, and needs no relocation for that.
+    pub(super) is_fixed: bool,
     data: Data<'data>,
     segments: &'data [ProgramHeader64<Endian>],
     sections: SectionTable<'data, FileHeader64<Endian>, Data<'data>>,
@@ -97,6 +111,7 @@ impl<'data> Image<'data> {
         }
         Ok(Self {
             file,
+            is_fixed: header.e_type(LittleEndian) == ET_EXEC,
             data,
             segments: header.program_headers(LittleEndian, data).map_err(malformed)?,
             sections: header.sections(LittleEndian, data).map_err(malformed)?,
@@ -119,20 +134,63 @@ impl<'data> Image<'data> {
         found
     }
 
-    fn functions_in<const N: usize>(&self, kind: u32, names: [&str; N]) -> [Option<Function>; N] {
-        let mut found = [None; N];
-        let Some(table) = self
+    /// Functions with one of these words in their names, of both symbol tables.
+    pub(super) fn functions_naming(&self, words: &[&[u8]]) -> Vec<(&'data [u8], Function)> {
+        let mut found = Vec::new();
+        for kind in [SHT_SYMTAB, SHT_DYNSYM] {
+            self.functions_naming_in(kind, words, &mut found);
+        }
+        found
+    }
+
+    fn functions_naming_in(&self, kind: u32, words: &[&[u8]], found: &mut Vec<(&'data [u8], Function)>) {
+        let Some((table, strings)) = self.symbol_table(kind) else {
+            return;
+        };
+        // Names by their places in the strings: symbols are read only where there are any.
+        let mut names: HashMap<u32, &'data [u8]> = HashMap::new();
+        for place in words.iter().flat_map(|word| memmem::find_iter(strings, word)) {
+            let (before, behind) = strings.split_at_checked(place).unwrap_or_default();
+            let start = memchr::memrchr(0, before).map_or(0, |end| end + 1);
+            let end = place + memchr::memchr(0, behind).unwrap_or(behind.len());
+            if let (Ok(key), Some(name)) = (u32::try_from(start), strings.get(start..end)) {
+                names.insert(key, name);
+            }
+            if names.len() > MAX_NAMES {
+                return;
+            }
+        }
+        if names.is_empty() {
+            return;
+        }
+        for symbol in self.symbols(table) {
+            if let (Some(name), Some(function)) = (names.get(&symbol.st_name(LittleEndian)), defined(symbol))
+            {
+                found.push((name, function));
+            }
+        }
+    }
+
+    /// A symbol table and its strings.
+    fn symbol_table(&self, kind: u32) -> Option<(&'data SectionHeader64<Endian>, &'data [u8])> {
+        let table = self
             .sections
             .iter()
-            .find(|section| section.sh_type(LittleEndian) == kind)
-        else {
-            return found;
-        };
-        let Some(strings) = usize::try_from(table.sh_link(LittleEndian))
-            .ok()
-            .and_then(|link| self.sections.section(object::SectionIndex(link)).ok())
-            .and_then(|section| self.bytes_of(section))
-        else {
+            .find(|section| section.sh_type(LittleEndian) == kind)?;
+        let link = usize::try_from(table.sh_link(LittleEndian)).ok()?;
+        let strings = self.sections.section(object::SectionIndex(link)).ok()?;
+        Some((table, self.bytes_of(strings)?))
+    }
+
+    fn symbols(&self, table: &SectionHeader64<Endian>) -> &'data [Sym64<Endian>] {
+        self.bytes_of(table)
+            .and_then(|bytes| object::slice_from_all_bytes::<Sym64<Endian>>(bytes).ok())
+            .unwrap_or_default()
+    }
+
+    fn functions_in<const N: usize>(&self, kind: u32, names: [&str; N]) -> [Option<Function>; N] {
+        let mut found = [None; N];
+        let Some((table, strings)) = self.symbol_table(kind) else {
             return found;
         };
         // Most files name none of them: one search through the strings spares reading the symbols. A name may be the tail
@@ -147,27 +205,12 @@ impl<'data> Image<'data> {
         if places.iter().all(Vec::is_empty) {
             return found;
         }
-        let Some(symbols) = self
-            .bytes_of(table)
-            .and_then(|bytes| object::slice_from_all_bytes::<Sym64<Endian>>(bytes).ok())
-        else {
-            return found;
-        };
-        for symbol in symbols {
-            let address = symbol.st_value(LittleEndian);
-            let defines_code = address != 0
-                && symbol.st_shndx(LittleEndian) != object::elf::SHN_UNDEF
-                && symbol.st_type() == STT_FUNC;
-            if !defines_code {
-                continue;
-            }
+        for symbol in self.symbols(table) {
+            let Some(function) = defined(symbol) else { continue };
             let name = symbol.st_name(LittleEndian);
             for (slot, places) in found.iter_mut().zip(&places) {
                 if slot.is_none() && places.contains(&name) {
-                    *slot = Some(Function {
-                        address,
-                        size: symbol.st_size(LittleEndian),
-                    });
+                    *slot = Some(function);
                 }
             }
         }
@@ -183,11 +226,16 @@ impl<'data> Image<'data> {
             .map(|(offset, _)| offset)
     }
 
-    /// Up to `length` bytes at an address, fewer at the end of a segment, none for an address without a place in the file.
-    pub(super) fn bytes_at(&self, address: u64, length: u64) -> &'data [u8] {
+    /// Where in the file an address lies, and how many bytes follow there.
+    pub(super) fn offset(&self, address: u64) -> Option<(u64, u64)> {
         self.segments
             .iter()
             .find_map(|segment| offset_in(segment, address))
+    }
+
+    /// Up to `length` bytes at an address, fewer at the end of a segment, none for an address without a place in the file.
+    pub(super) fn bytes_at(&self, address: u64, length: u64) -> &'data [u8] {
+        self.offset(address)
             .and_then(|(offset, left)| {
                 let end = self.data.len().ok()?;
                 let length = length.min(left).min(end.checked_sub(offset)?);
@@ -207,13 +255,36 @@ impl<'data> Image<'data> {
     /// What touches the end of a window may be cut there; it comes again, whole, in the next one.
     pub(super) fn search<T>(&self, section: &str, mut look: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
         let (_, section) = self.sections.section_by_name(LittleEndian, section.as_bytes())?;
-        let (mut offset, size) = section.file_range(LittleEndian)?;
+        let (offset, size) = section.file_range(LittleEndian)?;
+        let stretch = Stretch {
+            address: section.sh_addr(LittleEndian),
+            offset,
+            size,
+        };
+        self.windows(stretch, |_, window| look(window))
+    }
+
+    /// Goes through a stretch window by window, each with its address, until `look` finds something.
+    ///
+    /// The file is read, never mapped: who truncates a mapped file kills those that look at it. What touches the end of a
+    /// window may be cut there; what is no longer than [`OVERLAP`] comes again, whole, in the next one.
+    pub(super) fn windows<T>(
+        &self,
+        stretch: Stretch,
+        mut look: impl FnMut(u64, &[u8]) -> Option<T>,
+    ) -> Option<T> {
+        let Stretch {
+            address,
+            mut offset,
+            size,
+        } = stretch;
+        let begin = offset;
         let end = offset.checked_add(size)?;
-        let mut window = vec![0; WINDOW];
+        let mut window = vec![0; usize::try_from(size).map_or(WINDOW, |size| size.min(WINDOW))];
         while offset < end {
             let wanted = usize::try_from(end - offset).map_or(WINDOW, |left| left.min(WINDOW));
             let read = self.file.read_at(window.get_mut(..wanted)?, offset).ok()?;
-            if let Some(found) = look(window.get(..read)?) {
+            if let Some(found) = look(address.checked_add(offset - begin)?, window.get(..read)?) {
                 return Some(found);
             }
             if read <= OVERLAP {
@@ -222,6 +293,71 @@ impl<'data> Image<'data> {
             offset += (read - OVERLAP) as u64;
         }
         None
+    }
+
+    /// Where constants may be: everything loaded that is neither code nor writable nor for unwinding. Without section
+    /// headers, every segment that is not writable, with code in it or not.
+    pub(super) fn constants(&self) -> Vec<Stretch> {
+        let wanted = |section: &&SectionHeader64<Endian>| {
+            let flags = section.sh_flags(LittleEndian);
+            let name = self
+                .sections
+                .section_name(LittleEndian, section)
+                .unwrap_or_default();
+            section.sh_type(LittleEndian) == SHT_PROGBITS
+                && flags & u64::from(SHF_ALLOC) != 0
+                && flags & u64::from(SHF_EXECINSTR | SHF_WRITE) == 0
+                && !name.starts_with(b".eh_frame")
+                && name != b".gcc_except_table"
+        };
+        let sections: Vec<Stretch> = self
+            .sections
+            .iter()
+            .filter(wanted)
+            .map(|section| Stretch {
+                address: section.sh_addr(LittleEndian),
+                offset: section.sh_offset(LittleEndian),
+                size: section.sh_size(LittleEndian),
+            })
+            .collect();
+        if sections.is_empty() {
+            self.loaded(|flags| flags & PF_W == 0)
+        } else {
+            self.within_reason(sections)
+        }
+    }
+
+    /// Headers can name the same bytes again and again; nobody reads through much more than the whole file.
+    fn within_reason(&self, mut stretches: Vec<Stretch>) -> Vec<Stretch> {
+        let end = self.data.len().unwrap_or(0);
+        let mut left = end.saturating_mul(2);
+        stretches.retain_mut(|stretch| {
+            stretch.size = stretch.size.min(end.saturating_sub(stretch.offset));
+            let fits = stretch.size <= left;
+            left -= if fits { stretch.size } else { 0 };
+            fits
+        });
+        stretches
+    }
+
+    /// Segments that are not code: all that can hold the addresses of functions.
+    pub(super) fn data(&self) -> Vec<Stretch> {
+        self.loaded(|flags| flags & PF_X == 0)
+    }
+
+    /// The table that tells a loader what to do with the file.
+    pub(super) fn dynamic_table(&self) -> Option<Stretch> {
+        self.segments
+            .iter()
+            .find(|segment| segment.p_type(LittleEndian) == PT_DYNAMIC)
+            .map(stretch_of)
+    }
+
+    fn loaded(&self, wanted: impl Fn(u32) -> bool) -> Vec<Stretch> {
+        let segments = self.segments.iter().filter(|segment| {
+            segment.p_type(LittleEndian) == PT_LOAD && wanted(segment.p_flags(LittleEndian))
+        });
+        self.within_reason(segments.map(stretch_of).collect())
     }
 
     /// Whether a symbol table or string table of this name holds this text.
@@ -260,6 +396,26 @@ impl<'data> Image<'data> {
             return None;
         }
         section.data(LittleEndian, self.data).ok()
+    }
+}
+
+/// The function that a symbol defines, if it does.
+fn defined(symbol: &Sym64<Endian>) -> Option<Function> {
+    let address = symbol.st_value(LittleEndian);
+    let is_defined = address != 0
+        && symbol.st_shndx(LittleEndian) != object::elf::SHN_UNDEF
+        && symbol.st_type() == STT_FUNC;
+    is_defined.then(|| Function {
+        address,
+        size: symbol.st_size(LittleEndian),
+    })
+}
+
+fn stretch_of(segment: &ProgramHeader64<Endian>) -> Stretch {
+    Stretch {
+        address: segment.p_vaddr(LittleEndian),
+        offset: segment.p_offset(LittleEndian),
+        size: segment.p_filesz(LittleEndian),
     }
 }
 

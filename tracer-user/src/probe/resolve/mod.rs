@@ -11,7 +11,9 @@ mod flow;
 mod image;
 mod openssl;
 mod openssl_internal;
+mod pointers;
 mod recognise;
+mod rustls;
 
 use std::fmt;
 use std::fs::File;
@@ -27,8 +29,10 @@ pub type Sibling<'a> = &'a dyn Fn(&str) -> Option<File>;
 /// TLS code bases: what shares one has the same functions, of which one level is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stack {
-    /// OpenSSL and what descends from it: BoringSSL, LibreSSL, AWS-LC's libssl.
+    /// OpenSSL and what descends from it: BoringSSL, `LibreSSL`, AWS-LC's libssl.
     OpenSsl,
+    /// rustls, whatever provider does its cryptography.
+    Rustls,
 }
 
 /// One way of finding the functions of a TLS library.
@@ -45,7 +49,12 @@ trait Resolver {
 }
 
 /// Best first.
-const RESOLVERS: [&dyn Resolver; 2] = [&openssl_internal::Internal, &openssl::Exports];
+const RESOLVERS: [&dyn Resolver; 4] = [
+    &openssl_internal::Internal,
+    &openssl::Exports,
+    &rustls::Symbols,
+    &rustls::Anchor,
+];
 
 /// Looks for TLS libraries in an opened file. Reads only headers and symbol names of files that have none.
 pub fn resolve(file: &File, sibling: Sibling<'_>) -> Result<Resolved, Unresolved> {
@@ -128,7 +137,7 @@ pub struct Library {
     /// Version, when the file carries it.
     pub version: Option<String>,
     /// What does the cryptography, where the library leaves a choice.
-    pub provider: Option<&'static str>,
+    pub provider: Option<String>,
     /// Name of the resolver that found it.
     pub resolver: &'static str,
     /// Every place that takes a probe.
@@ -142,7 +151,7 @@ impl fmt::Display for Library {
         if let Some(version) = &self.version {
             write!(formatter, " {version}")?;
         }
-        match self.provider {
+        match &self.provider {
             Some(provider) => write!(formatter, " ({provider}, by {})", self.resolver),
             None => write!(formatter, " (by {})", self.resolver),
         }

@@ -136,7 +136,6 @@ fn node_carries_openssl_in_its_own_executable() {
 fn a_program_that_only_imports_the_functions_gets_no_probes() {
     let curl = find_program("curl").expect("curl is installed");
     assert_eq!(resolve_path(&curl), Err(Unresolved::NoTls));
-    assert_eq!(resolve_path(Path::new("/proc/self/exe")), Err(Unresolved::NoTls));
 }
 
 #[test]
@@ -148,7 +147,9 @@ fn a_copy_under_another_name_resolves_alike() {
         resolve_path(&system_libssl()).unwrap(),
         resolve_path(&copy).unwrap(),
     );
-    assert_eq!(original, copied);
+    assert_eq!(roles(&original), roles(&copied));
+    let offsets = |resolved: &Resolved| resolved.points().map(|point| point.offset).collect::<Vec<_>>();
+    assert_eq!(offsets(&original), offsets(&copied));
 }
 
 #[test]
