@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::copies::Copies;
 use super::resolve::{self, Resolved, Unresolved};
 use super::watch::MappedFile;
 
@@ -106,6 +107,7 @@ impl Looked {
 #[derive(Debug, Default)]
 pub(super) struct Files {
     outcomes: HashMap<FileIdentity, Outcome>,
+    copies: Copies,
     /// Reasons that took a search through the whole file.
     explained: HashMap<FileIdentity, Unresolved>,
     /// Spares opening files that are mapped again and again: device, inode and generation as the kernel reports them.
@@ -148,17 +150,23 @@ impl Files {
         let metadata = file.metadata()?;
         let identity = FileIdentity::new(&file, &metadata);
         if self.outcomes.len() >= MAX_FILES {
-            *self = Self::default();
+            *self = Self {
+                copies: std::mem::take(&mut self.copies),
+                ..Self::default()
+            };
         }
+        let copies = &mut self.copies;
         let outcome = self
             .outcomes
             .entry(identity)
-            .or_insert_with(
-                || match resolve::resolve(&file, &|name| open_sibling(folder, name)) {
-                    Ok(resolved) => Outcome::Tls(Arc::new(resolved)),
-                    Err(reason) => Outcome::Other(reason),
-                },
-            )
+            .or_insert_with(|| {
+                copies.outcome(&file, || {
+                    match resolve::resolve(&file, &|name| open_sibling(folder, name)) {
+                        Ok(resolved) => Outcome::Tls(Arc::new(resolved)),
+                        Err(reason) => Outcome::Other(reason),
+                    }
+                })
+            })
             .clone();
         Ok(Looked {
             identity,

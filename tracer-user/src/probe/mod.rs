@@ -6,6 +6,7 @@
 mod attach;
 pub mod btf;
 pub mod checks;
+mod copies;
 pub mod coverage;
 pub mod discover;
 mod error;

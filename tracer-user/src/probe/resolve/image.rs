@@ -373,6 +373,16 @@ impl<'data> Image<'data> {
             .is_some()
     }
 
+    /// Hands over the program headers and the section headers.
+    pub(super) fn each_header(&self, each: &mut dyn FnMut(&[u8])) {
+        for segment in self.segments {
+            each(object::pod::bytes_of(segment));
+        }
+        for section in self.sections.iter() {
+            each(object::pod::bytes_of(section));
+        }
+    }
+
     /// The GNU build id in hexadecimal.
     pub(super) fn build_id(&self) -> Option<String> {
         let note = self.section(".note.gnu.build-id")?;

@@ -7,6 +7,7 @@
 //! resolver at most, the first that finds it, so that no byte is seen on two levels of the same code.
 
 mod entry;
+pub mod fingerprint;
 mod flow;
 mod image;
 mod openssl;
@@ -289,4 +290,4 @@ impl fmt::Display for Known {
 #[cfg(test)]
 mod live_tests;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -21,7 +21,7 @@ fn resolve_bytes(bytes: &[u8]) -> Result<Resolved, Unresolved> {
 }
 
 /// The libssl of this system, wherever the distribution puts it.
-pub(super) fn system_libssl() -> PathBuf {
+pub(in crate::probe) fn system_libssl() -> PathBuf {
     let folders = [
         "/usr/lib/x86_64-linux-gnu",
         "/usr/lib/aarch64-linux-gnu",
@@ -33,6 +33,14 @@ pub(super) fn system_libssl() -> PathBuf {
         .map(|folder| Path::new(folder).join("libssl.so.3"))
         .find(|path| path.exists())
         .expect("a system libssl.so.3")
+}
+
+/// Where in a file its first constants lie.
+pub(in crate::probe) fn place_of_constants(path: &Path) -> usize {
+    let file = File::open(path).unwrap();
+    let cache = ReadCache::new(&file);
+    let stretches = Image::parse(&file, &cache).unwrap().constants();
+    usize::try_from(stretches.first().unwrap().offset).unwrap()
 }
 
 fn roles(resolved: &Resolved) -> Vec<(Role, &str)> {
