@@ -13,6 +13,9 @@ pub const NOVA: &str = "arn:aws:bedrock:us-east-1:123456789012:inference-profile
 /// Titan by its plain id.
 pub const TITAN: &str = "amazon.titan-text-express-v1";
 
+/// Nova's speech model, which is talked to in both directions at once.
+pub const SONIC: &str = "amazon.nova-sonic-v1:0";
+
 /// The tool that calls with tools offer.
 pub const TOOL: &str = "get_weather";
 
@@ -103,6 +106,7 @@ impl Call {
                     self.nova()
                 }
             }
+            Operation::InvokeModelWithBidirectionalStream => self.speech(),
         }
     }
 
@@ -200,6 +204,18 @@ impl Call {
             body["toolConfig"] = tool_config();
         }
         body
+    }
+
+    /// Events of a conversation of three turns; a client sends each turn when the one before was answered.
+    fn speech(&self) -> Value {
+        let start = json!({"sessionStart": {"inferenceConfiguration": without_nulls(json!({
+            "maxTokens": self.parameters.max_tokens,
+            "temperature": self.parameters.temperature,
+            "topP": self.parameters.top_p,
+        }))}});
+        let turn = |turn: u32| json!({"textInput": {"content": format!("{} ({turn})", self.prompt)}});
+        let events = [start, turn(1), turn(2), turn(3), json!({"sessionEnd": {}})];
+        json!({"events": events.map(|event| json!({"event": event}))})
     }
 
     fn titan(&self) -> Value {

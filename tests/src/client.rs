@@ -1,5 +1,7 @@
 //! Drives the client programs of `tests/clients`: real SDKs and real TLS libraries, in processes of their own.
 
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -7,19 +9,76 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::calls::Call;
-use crate::environment::{client_file, python};
+use crate::environment::{built_client, client_file, python};
 use crate::fake::FakeBedrock;
 use crate::program::Program;
 
 /// Which client program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// boto3: synchronous, a keep-alive pool, threads.
+    /// boto3: synchronous, a keep-alive pool, threads. HTTP/1.
     Boto3,
-    /// aiobotocore: asyncio over memory BIOs.
+    /// aiobotocore: asyncio over memory BIOs. HTTP/1.
     Aiobotocore,
-    /// node's `https`.
+    /// httpx: asyncio, all calls on one HTTP/2 connection.
+    Httpx,
+    /// node's `https`. HTTP/1.
     Node,
+    /// node's `fetch`. HTTP/1.
+    NodeFetch,
+    /// AWS's SDK for JavaScript: HTTP/2, a connection for every call.
+    JavaScriptSdk,
+    /// Anthropic's SDK for JavaScript, with Claude's own bodies alone. HTTP/1.
+    AnthropicJavaScript,
+    /// Bun's `fetch`: a stripped program with BoringSSL inside. HTTP/1.
+    Bun,
+    /// Deno's `fetch`: a stripped program with rustls inside. HTTP/2.
+    Deno,
+    /// AWS's SDK for Rust, as a program is released, or without symbols. HTTP/2, connections shared.
+    RustSdk {
+        /// Without symbols.
+        stripped: bool,
+    },
+    /// hyper over rustls; over HTTP/2 all calls share one connection.
+    Hyper(Provider, Build, Http),
+    /// Go's net/http; over HTTP/2 all calls share one connection.
+    Go {
+        /// Without symbols.
+        stripped: bool,
+        /// Version of HTTP.
+        http: Http,
+    },
+}
+
+/// Who does the cryptography of rustls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provider {
+    /// ring.
+    Ring,
+    /// aws-lc-rs.
+    AwsLc,
+}
+
+/// How a Rust program was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// Not optimised.
+    Debug,
+    /// Cargo's release profile.
+    Release,
+    /// Link-time optimisation across all crates, one unit, `panic = "abort"`.
+    Fat,
+    /// The same without symbols.
+    FatStripped,
+}
+
+/// Version of HTTP that a client with a choice is told to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Http {
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2.
+    Two,
 }
 
 impl Kind {
@@ -28,26 +87,102 @@ impl Kind {
         let mut command = match self {
             Kind::Boto3 => python_program("boto3_client.py")?,
             Kind::Aiobotocore => python_program("aiobotocore_client.py")?,
-            Kind::Node => {
-                let mut command = Command::new("node");
-                command.arg(client_file("node_client.js"));
+            Kind::Httpx => python_program("httpx_client.py")?,
+            Kind::Node => script("node", "https_client.cjs"),
+            Kind::NodeFetch => script("node", "fetch_client.cjs"),
+            Kind::JavaScriptSdk => with_packages(script("node", "sdk_client.cjs"))?,
+            Kind::AnthropicJavaScript => with_packages(script("node", "anthropic_client.cjs"))?,
+            Kind::Bun => script(package("@oven/bun-linux-x64/bin/bun")?, "fetch_client.cjs"),
+            Kind::Deno => {
+                let mut command = Command::new(package("@deno/linux-x64-glibc/deno")?);
+                command
+                    .args(["run", "--quiet", "--no-config", "--allow-all"])
+                    .arg(client_file("node/fetch_client.cjs"));
                 command
             }
+            Kind::RustSdk { stripped: false } => Command::new(built_client("rust", "sdk-release")?),
+            Kind::RustSdk { stripped: true } => Command::new(built_client("rust", "sdk-release-stripped")?),
+            Kind::Hyper(provider, build, _) => Command::new(built_client("rust", &hyper(provider, build))?),
+            Kind::Go { stripped: false, .. } => Command::new(built_client("go", "client")?),
+            Kind::Go { stripped: true, .. } => Command::new(built_client("go", "client-stripped")?),
         };
         command.arg(fake.endpoint()).arg(fake.authority());
+        if let Kind::Hyper(.., http) | Kind::Go { http, .. } = self {
+            command.arg(match http {
+                Http::One => "h1",
+                Http::Two => "h2",
+            });
+        }
+        // Each reads one of these: node and Bun, Deno, everything over rustls with the system's authorities.
+        for variable in ["NODE_EXTRA_CA_CERTS", "DENO_CERT", "SSL_CERT_FILE"] {
+            command.env(variable, fake.authority());
+        }
+        alone(&mut command);
         Ok(command)
     }
+
+    /// Whether it speaks HTTP/2 with a server that does.
+    pub fn speaks_http2(self) -> bool {
+        match self {
+            Kind::Httpx | Kind::JavaScriptSdk | Kind::Deno | Kind::RustSdk { .. } => true,
+            Kind::Hyper(.., http) | Kind::Go { http, .. } => http == Http::Two,
+            Kind::Boto3
+            | Kind::Aiobotocore
+            | Kind::Node
+            | Kind::NodeFetch
+            | Kind::AnthropicJavaScript
+            | Kind::Bun => false,
+        }
+    }
+
+    /// Whether all its calls over HTTP/2 share connections.
+    pub fn multiplexes(self) -> bool {
+        self.speaks_http2() && self != Kind::JavaScriptSdk
+    }
+}
+
+/// Name of the file that `cargo xtask setup` builds.
+fn hyper(provider: Provider, build: Build) -> String {
+    let provider = match provider {
+        Provider::Ring => "ring",
+        Provider::AwsLc => "aws-lc",
+    };
+    let build = match build {
+        Build::Debug => "debug",
+        Build::Release => "release",
+        Build::Fat => "fat",
+        Build::FatStripped => "fat-stripped",
+    };
+    format!("hyper-{provider}-{build}")
+}
+
+fn script(program: impl AsRef<OsStr>, file: &str) -> Command {
+    let mut command = Command::new(program);
+    command.arg(client_file(&format!("node/{file}")));
+    command
+}
+
+/// Something that an npm package holds.
+fn package(file: &str) -> Result<PathBuf> {
+    built_client("node", &format!("node_modules/{file}"))
+}
+
+fn with_packages(mut command: Command) -> Result<Command> {
+    command.env("NODE_PATH", built_client("node", "node_modules")?);
+    Ok(command)
+}
+
+/// Neither a person's own AWS settings nor the metadata service may change what is sent.
+fn alone(command: &mut Command) {
+    command
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
 }
 
 fn python_program(file: &str) -> Result<Command> {
     let mut command = Command::new(python()?);
-    command.arg(client_file(file));
-    // Neither a person's own AWS settings nor the metadata service may change what is sent.
-    command
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/dev/null")
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command.arg(client_file(file)).env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(command)
 }
 

@@ -18,16 +18,23 @@ pub fn client_file(name: &str) -> PathBuf {
 
 /// Interpreter of the Python environment that `cargo xtask setup` makes.
 pub fn python() -> Result<PathBuf> {
+    set_up("venv/bin/python")
+}
+
+/// A file of the clients that `cargo xtask setup` builds or fetches: `node`, `go` or `rust`.
+pub fn built_client(set: &str, file: &str) -> Result<PathBuf> {
+    set_up(&format!("clients/{set}/{file}"))
+}
+
+/// Something below the target directory that is set up before the tests.
+fn set_up(file: &str) -> Result<PathBuf> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    let python = target.join("venv/bin/python");
-    if !python.exists() {
-        bail!(
-            "there is no Python environment at {}: run `cargo xtask setup` first",
-            python.display()
-        );
+    let file = target.join(file);
+    if !file.exists() {
+        bail!("there is no {}: run `cargo xtask setup` first", file.display());
     }
-    Ok(python)
+    Ok(file)
 }
 
 /// The `geophone` binary of the same build as the running test.

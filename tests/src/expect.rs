@@ -268,6 +268,7 @@ mod tests {
         Served {
             request_id: "request".to_owned(),
             connection: 0,
+            http2: false,
             operation: Some(Operation::ConverseStream),
             model: "amazon.nova-lite-v1:0".to_owned(),
             host: "localhost:4443".to_owned(),

@@ -1,9 +1,12 @@
 //! Real clients against the fake, with no tracer between: the clients prove that what the fake says is valid.
 
+use std::collections::BTreeSet;
+use std::process::Command;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tracer_tests::calls::{CLAUDE, Call, NOVA, TITAN, TOOL};
-use tracer_tests::client::{Client, Kind, Seen};
+use tracer_tests::calls::{CLAUDE, Call, NOVA, SONIC, TITAN, TOOL};
+use tracer_tests::client::{Build, Client, Http, Kind, Provider, Seen};
 use tracer_tests::curl;
 use tracer_tests::fake::scenario::{Answer, Failure, Framing, Scenario, Stop};
 use tracer_tests::fake::{FakeBedrock, Operation, Options, Served, TlsVersions};
@@ -61,6 +64,7 @@ fn run_repertoire(kind: Kind, options: &Options) -> Result<()> {
         assert_eq!(served.model, call.model);
         assert_eq!(served.parameters, call.parameters);
         assert!(served.complete, "{served:?}");
+        assert_eq!(served.http2, options.http2 && kind.speaks_http2());
         if call.operation.streams() {
             assert_eq!(seen.events, served.frames);
         }
@@ -96,6 +100,234 @@ fn node_understands_every_answer_over_tls_1_2() -> Result<()> {
         ..Options::default()
     };
     run_repertoire(Kind::Node, &options)
+}
+
+fn http2() -> Options {
+    Options {
+        http2: true,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn javascript_clients_understand_every_answer() -> Result<()> {
+    for kind in [Kind::JavaScriptSdk, Kind::NodeFetch, Kind::Bun, Kind::Deno] {
+        run_repertoire(kind, &http2()).with_context(|| format!("{kind:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn anthropics_sdk_understands_claude() -> Result<()> {
+    let fake = FakeBedrock::start(&http2())?;
+    let mut client = Client::start(Kind::AnthropicJavaScript, &fake)?;
+    let calls = claude_in_its_own_words();
+    let seen = client.make(&calls, 4)?;
+    client.finish()?;
+    let served = fake.log().wait_for(calls.len(), DEADLINE);
+    for seen in &seen {
+        let served = served_for(&served, seen)?;
+        assert_eq!(seen.error, None, "{seen:?}");
+        match &seen.body {
+            Some(body) => assert_eq!(body["content"][0]["text"], served.text),
+            None => assert_eq!(seen.text, served.text),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn httpx_understands_every_answer() -> Result<()> {
+    run_repertoire(Kind::Httpx, &http2())
+}
+
+#[test]
+fn rust_clients_understand_every_answer() -> Result<()> {
+    for http in [Http::One, Http::Two] {
+        for provider in [Provider::Ring, Provider::AwsLc] {
+            for build in [Build::Debug, Build::Release, Build::Fat, Build::FatStripped] {
+                let kind = Kind::Hyper(provider, build, http);
+                run_repertoire(kind, &http2()).with_context(|| format!("{kind:?}"))?;
+            }
+        }
+    }
+    for stripped in [false, true] {
+        run_repertoire(Kind::RustSdk { stripped }, &http2())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn go_understands_every_answer() -> Result<()> {
+    for http in [Http::One, Http::Two] {
+        for stripped in [false, true] {
+            run_repertoire(Kind::Go { stripped, http }, &http2())?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_conversation_goes_both_ways_at_once() -> Result<()> {
+    for kind in [Kind::JavaScriptSdk, Kind::RustSdk { stripped: false }] {
+        let fake = FakeBedrock::start(&http2())?;
+        let mut client = Client::start(kind, &fake)?;
+        let call = Call::new(
+            Operation::InvokeModelWithBidirectionalStream,
+            SONIC,
+            &Scenario::default(),
+        );
+        let seen = client.make(&[call.clone(), call.clone()], 2)?;
+        client.finish()?;
+        let served = fake.log().wait_for(2, DEADLINE);
+        for seen in &seen {
+            let served = served_for(&served, seen)?;
+            assert_eq!(seen.error, None, "{kind:?}: {seen:?}");
+            assert_eq!(seen.text, served.text);
+            assert_eq!(seen.text.matches("You said").count(), 3);
+            assert_eq!(seen.events, served.frames);
+            assert_eq!(seen.stop_reason, served.stop_reason);
+            assert_eq!(served.parameters.max_tokens, call.parameters.max_tokens);
+            assert!(served.complete && served.error.is_none(), "{served:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hundred_streams_share_a_connection_and_are_under_way_together() -> Result<()> {
+    const STREAMS: u32 = 100;
+    let scenario = Scenario {
+        together: STREAMS,
+        chunks: 6,
+        ..Scenario::default()
+    };
+    let calls: Vec<Call> = (0..STREAMS)
+        .map(|_| Call::new(Operation::ConverseStream, CLAUDE, &scenario))
+        .collect();
+    for kind in [
+        Kind::Httpx,
+        Kind::Deno,
+        Kind::Hyper(Provider::Ring, Build::Release, Http::Two),
+        Kind::Go {
+            stripped: false,
+            http: Http::Two,
+        },
+    ] {
+        let fake = FakeBedrock::start(&http2())?;
+        let mut client = Client::start(kind, &fake)?;
+        let seen = client.make(&calls, calls.len())?;
+        client.finish()?;
+        let served = fake.log().wait_for(calls.len(), DEADLINE);
+        for seen in &seen {
+            assert_eq!(seen.error, None, "{kind:?}: {seen:?}");
+            assert_eq!(seen.text, served_for(&served, seen)?.text);
+        }
+        assert!(kind.multiplexes());
+        let connections: BTreeSet<u64> = served.iter().map(|served| served.connection).collect();
+        assert_eq!(connections.len(), 1, "{kind:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_connection_that_takes_no_more_answers_what_it_has_begun() -> Result<()> {
+    let go = Kind::Go {
+        stripped: false,
+        http: Http::Two,
+    };
+    for kind in [go, Kind::JavaScriptSdk, Kind::RustSdk { stripped: false }] {
+        let fake = FakeBedrock::start(&http2())?;
+        let mut client = Client::start(kind, &fake)?;
+        let leave = Scenario {
+            leave: true,
+            trailers: true,
+            ..Scenario::default()
+        };
+        let calls = Operation::ALL.map(|operation| Call::new(operation, CLAUDE, &leave));
+        let seen = client.make(&calls, 1)?;
+        client.finish()?;
+        assert!(seen.iter().all(|seen| seen.error.is_none()), "{kind:?}: {seen:?}");
+        let served = fake.log().wait_for(calls.len(), DEADLINE);
+        let connections: BTreeSet<u64> = served.iter().map(|served| served.connection).collect();
+        // What is sent before the GOAWAY arrives may still be taken.
+        assert!(connections.len() > 1, "{kind:?}: {connections:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stream_that_is_reset_takes_no_other_with_it() -> Result<()> {
+    let fake = FakeBedrock::start(&http2())?;
+    let mut client = Client::start(Kind::Hyper(Provider::Ring, Build::Release, Http::Two), &fake)?;
+    let (cut, whole) = (
+        Scenario {
+            together: 2,
+            cut: true,
+            ..Scenario::default()
+        },
+        Scenario {
+            together: 2,
+            chunks: 20,
+            delay_ms: 5,
+            ..Scenario::default()
+        },
+    );
+    let calls = [cut, whole].map(|scenario| Call::new(Operation::ConverseStream, NOVA, &scenario));
+    let seen = client.make(&calls, 2)?;
+    client.finish()?;
+    assert!(seen[0].error.is_some(), "{:?}", seen[0]);
+    assert_eq!(seen[1].error, None, "{:?}", seen[1]);
+    let served = fake.log().wait_for(2, DEADLINE);
+    assert_eq!(served[0].connection, served[1].connection);
+    Ok(())
+}
+
+#[test]
+fn http2_needs_no_tls() -> Result<()> {
+    let fake = FakeBedrock::start(&Options {
+        plain: true,
+        ..Options::default()
+    })?;
+    let directory = tempfile::tempdir()?;
+    let body = directory.path().join("body.json");
+    let call = Call::new(Operation::Converse, NOVA, &Scenario::default());
+    std::fs::write(&body, call.body().to_string())?;
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--http2-prior-knowledge"])
+        .args(["--header", "content-type: application/json"])
+        .args(["--header", "authorization: Bearer key"])
+        .arg("--data-binary")
+        .arg(format!("@{}", body.display()))
+        .arg(format!("{}{}", fake.endpoint(), call.path()))
+        .output()?;
+    assert!(output.status.success(), "{output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout)?;
+    let served = fake.log().wait_for(1, DEADLINE);
+    assert!(served[0].http2);
+    assert_eq!(answer["output"]["message"]["content"][0]["text"], served[0].text);
+    Ok(())
+}
+
+/// What Claude's own SDK can ask for.
+fn claude_in_its_own_words() -> Vec<Call> {
+    [Operation::InvokeModel, Operation::InvokeModelWithResponseStream]
+        .into_iter()
+        .flat_map(|operation| {
+            [
+                Call::new(operation, CLAUDE, &Scenario::default()),
+                Call::new(
+                    operation,
+                    CLAUDE,
+                    &Scenario {
+                        answer: Answer::Tool,
+                        ..Scenario::default()
+                    },
+                )
+                .with_tools(),
+            ]
+        })
+        .collect()
 }
 
 /// One call of boto3 with one scenario.

@@ -19,6 +19,9 @@ struct Arguments {
     /// Offer HTTP/2 by ALPN.
     #[arg(long)]
     http2: bool,
+    /// Speak without TLS.
+    #[arg(long)]
+    plain: bool,
     /// Print every response that ended as a line of JSON.
     #[arg(long)]
     served: bool,
@@ -29,6 +32,7 @@ fn main() -> Result<()> {
     let fake = FakeBedrock::start(&Options {
         tls: arguments.tls,
         http2: arguments.http2,
+        plain: arguments.plain,
         tap: None,
     })?;
     print_line(&serde_json::json!({

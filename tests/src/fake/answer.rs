@@ -12,7 +12,7 @@ use super::body::{Fact, Step};
 use super::family::{Family, anthropic_name};
 use super::frames::{FrameEncoder, corrupt};
 use super::request::ModelCall;
-use super::scenario::{Answer, Stop};
+use super::scenario::{Answer, Scenario, Stop};
 use super::served::{Operation, Usage};
 
 /// What the model says, before any body family words it.
@@ -50,7 +50,7 @@ const LATENCY_MS: u64 = 321;
 /// Answers a valid request.
 pub(super) fn render(call: &ModelCall, request_id: &str) -> Rendered {
     let reply = Reply::to(call, request_id);
-    match call.operation {
+    let mut rendered = match call.operation {
         Operation::Converse => whole(&reply, &converse::body(&reply), &[], converse::stop(reply.stop)),
         Operation::InvokeModel => {
             let fields = invoke_fields(&reply.usage);
@@ -84,7 +84,14 @@ pub(super) fn render(call: &ModelCall, request_id: &str) -> Rendered {
                 "application/json".to_owned(),
             )])
         }
+        Operation::InvokeModelWithBidirectionalStream => {
+            unreachable!("its request is answered while it comes")
+        }
+    };
+    if !call.operation.streams() {
+        rendered.steps.splice(0..0, on_the_way(&call.scenario));
     }
+    rendered
 }
 
 impl Reply {
@@ -155,6 +162,12 @@ fn deltas(count: u32, size: usize) -> Vec<String> {
         .take(count as usize)
         .map(|word| word.repeat(each.div_ceil(word.len()).max(1)))
         .collect()
+}
+
+/// What happens to the connection while a response is under way.
+fn on_the_way(scenario: &Scenario) -> impl Iterator<Item = Step> {
+    let meet = (scenario.together > 0).then_some(Step::Meet(scenario.together));
+    meet.into_iter().chain(scenario.leave.then_some(Step::Leave))
 }
 
 /// A body that is not a stream.
@@ -273,6 +286,7 @@ impl<'a> Stream<'a> {
         if self.deltas != scenario.after {
             return;
         }
+        self.steps.extend(on_the_way(scenario));
         if scenario.corrupt {
             self.write(corrupt(&bytes), Vec::new());
         }

@@ -1,8 +1,10 @@
 //! Frames of `application/vnd.amazon.eventstream`, encoded by AWS's own crate.
 
-use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder, read_message_from, write_message_to};
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
-use bytes::Bytes;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -42,6 +44,69 @@ impl FrameEncoder {
             ],
             payload,
         )
+    }
+}
+
+/// Takes the envelopes that a client signs off their frames (bedrock-runtime's bidirectional stream): each is a frame
+/// with a date and a signature, and its payload is the frame that is meant.
+#[derive(Debug, Default)]
+pub(super) struct EnvelopeReader {
+    decoder: MessageFrameDecoder,
+    held: BytesMut,
+}
+
+impl EnvelopeReader {
+    /// JSON of the `chunk` events that are whole now, in order; an empty one is the end. The error says what is wrong.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Vec<Chunk>, String> {
+        self.held.extend_from_slice(bytes);
+        let mut chunks = Vec::new();
+        while let DecodedFrame::Complete(envelope) = self
+            .decoder
+            .decode_frame(&mut self.held)
+            .map_err(|error| format!("An envelope does not read: {error}"))?
+        {
+            chunks.push(Chunk::of(&envelope)?);
+        }
+        Ok(chunks)
+    }
+}
+
+/// What an envelope holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Chunk {
+    /// An event's JSON.
+    Event(Value),
+    /// The signed nothing that ends the stream.
+    End,
+}
+
+impl Chunk {
+    fn of(envelope: &Message) -> Result<Self, String> {
+        let header = |name: &str| {
+            envelope
+                .headers()
+                .iter()
+                .find(|header| header.name().as_str() == name)
+                .map(Header::value)
+        };
+        let Some(HeaderValue::Timestamp(_)) = header(":date") else {
+            return Err("An envelope has no date.".to_owned());
+        };
+        match header(":chunk-signature") {
+            Some(HeaderValue::ByteArray(signature)) if signature.len() == 32 => {}
+            _ => return Err("An envelope is not signed.".to_owned()),
+        }
+        if envelope.payload().is_empty() {
+            return Ok(Self::End);
+        }
+        let inner = read_message_from(&mut envelope.payload().clone())
+            .map_err(|error| format!("The frame in an envelope does not read: {error}"))?;
+        let chunk: Value = serde_json::from_slice(inner.payload()).map_err(|error| error.to_string())?;
+        let bytes = chunk["bytes"].as_str().ok_or("A chunk has no bytes.")?;
+        let json = STANDARD.decode(bytes).map_err(|error| error.to_string())?;
+        Ok(Self::Event(
+            serde_json::from_slice(&json).map_err(|error| error.to_string())?,
+        ))
     }
 }
 

@@ -8,11 +8,13 @@ mod body;
 mod error;
 mod family;
 mod frames;
+mod meeting;
 mod ragged;
 mod request;
 pub mod scenario;
 mod served;
 mod server;
+mod speech;
 pub mod tap;
 pub mod tls;
 

@@ -25,6 +25,7 @@ pub(super) fn route(path: &str) -> Option<(Operation, String)> {
     let (model, last) = path.strip_prefix("/model/")?.rsplit_once('/')?;
     let operation = Operation::ALL
         .into_iter()
+        .chain([Operation::InvokeModelWithBidirectionalStream])
         .find(|operation| operation.path_segment() == last)?;
     let model = percent_encoding::percent_decode_str(model).decode_utf8().ok()?;
     Some((operation, model.into_owned()))
@@ -59,6 +60,7 @@ impl ModelCall {
                 Family::Nova => read_nova(body)?,
                 Family::Titan => read_titan(body)?,
             },
+            Operation::InvokeModelWithBidirectionalStream => return Err(Refusal::unknown_operation()),
         };
         check_range("temperature", read.parameters.temperature)?;
         check_range("topP", read.parameters.top_p)?;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 /// One row of the fake's repertoire. Every field has a default; a marker names only what differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the marker")]
 pub struct Scenario {
     /// What the model says.
     pub answer: Answer,
@@ -30,9 +31,16 @@ pub struct Scenario {
     pub exception: Option<Failure>,
     /// After `after` deltas, send a frame whose checksum is wrong.
     pub corrupt: bool,
-    /// After `after` deltas, close the connection.
+    /// After `after` deltas, end the response incomplete: `RST_STREAM` over HTTP/2, the end of the connection over HTTP/1.
     pub cut: bool,
-    /// How many deltas come before `exception`, `corrupt` or `cut`.
+    /// After `after` deltas (a whole answer: before its body), wait until so many responses have come this far.
+    pub together: u32,
+    /// After `after` deltas (a whole answer: before its body), say that the connection takes no further requests: GOAWAY.
+    /// Requests under way are answered to their end. HTTP/2 only.
+    pub leave: bool,
+    /// End the response with trailers; HTTP/2 only.
+    pub trailers: bool,
+    /// How many deltas come before `exception`, `corrupt`, `cut`, `together` or `leave`.
     pub after: u32,
     /// Compress the body, and say so.
     pub gzip: bool,
@@ -60,6 +68,9 @@ impl Default for Scenario {
             exception: None,
             corrupt: false,
             cut: false,
+            together: 0,
+            leave: false,
+            trailers: false,
             after: 1,
             gzip: false,
             framing: Framing::Length,

@@ -12,6 +12,8 @@ pub struct Served {
     pub request_id: String,
     /// Counts the connections of this fake from 0; requests on one keep-alive connection share it.
     pub connection: u64,
+    /// Whether the connection speaks HTTP/2.
+    pub http2: bool,
     /// Operation, where the path names one.
     pub operation: Option<Operation>,
     /// Model identifier of the path, percent-decoded.
@@ -75,10 +77,12 @@ pub enum Operation {
     InvokeModel,
     /// `POST /model/{id}/invoke-with-response-stream`
     InvokeModelWithResponseStream,
+    /// `POST /model/{id}/invoke-with-bidirectional-stream`
+    InvokeModelWithBidirectionalStream,
 }
 
 impl Operation {
-    /// Every operation of the fake.
+    /// Every operation that has one request and one answer: what all clients can call.
     pub const ALL: [Operation; 4] = [
         Operation::Converse,
         Operation::ConverseStream,
@@ -93,6 +97,7 @@ impl Operation {
             Operation::ConverseStream => "converse-stream",
             Operation::InvokeModel => "invoke",
             Operation::InvokeModelWithResponseStream => "invoke-with-response-stream",
+            Operation::InvokeModelWithBidirectionalStream => "invoke-with-bidirectional-stream",
         }
     }
 
@@ -100,7 +105,9 @@ impl Operation {
     pub fn streams(self) -> bool {
         matches!(
             self,
-            Operation::ConverseStream | Operation::InvokeModelWithResponseStream
+            Operation::ConverseStream
+                | Operation::InvokeModelWithResponseStream
+                | Operation::InvokeModelWithBidirectionalStream
         )
     }
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -15,23 +16,27 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::answer::{Rendered, render};
-use super::body::{Fact, ScriptBody, Step, unix_ns};
+use super::body::{Fact, ScriptBody, Shared, Step, unix_ns};
 use super::error::Refusal;
+use super::meeting::Meeting;
 use super::ragged::{Ragged, Raggedness};
 use super::request::{ModelCall, is_signed, route};
 use super::scenario::{Framing, Scenario};
-use super::served::{Parameters, Served, ServedLog};
+use super::served::{Operation, Parameters, Served, ServedLog};
+use super::speech;
 use super::tap::{Tap, TappedStream};
 use super::tls::Identity;
 
@@ -56,6 +61,8 @@ pub struct Options {
     pub tls: TlsVersions,
     /// Offer HTTP/2 by ALPN, beside HTTP/1.1.
     pub http2: bool,
+    /// No TLS: HTTP/1.1, or HTTP/2 for clients that begin with it (RFC 9113, section 3.3).
+    pub plain: bool,
     /// Writes down the plaintext.
     pub tap: Option<Tap>,
 }
@@ -64,6 +71,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct FakeBedrock {
     address: SocketAddr,
+    scheme: &'static str,
     identity: Identity,
     log: ServedLog,
     stop: Option<oneshot::Sender<()>>,
@@ -87,7 +95,8 @@ impl FakeBedrock {
         } else {
             &["http/1.1"]
         };
-        let acceptor = TlsAcceptor::from(identity.server_config(versions, alpn)?);
+        let config = identity.server_config(versions, alpn)?;
+        let acceptor = (!options.plain).then(|| TlsAcceptor::from(config));
         let log = ServedLog::default();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -114,6 +123,7 @@ impl FakeBedrock {
             })?;
         Ok(Self {
             address,
+            scheme: if options.plain { "http" } else { "https" },
             identity,
             log,
             stop: Some(stop),
@@ -128,7 +138,7 @@ impl FakeBedrock {
 
     /// Endpoint for clients, by name, so that they send SNI.
     pub fn endpoint(&self) -> String {
-        format!("https://localhost:{}", self.address.port())
+        format!("{}://localhost:{}", self.scheme, self.address.port())
     }
 
     /// PEM file of the authority that clients must trust.
@@ -155,20 +165,45 @@ impl Drop for FakeBedrock {
     }
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, log: ServedLog, tap: Option<Tap>) {
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, log: ServedLog, tap: Option<Tap>) {
     let ids = Arc::new(RequestIds::new());
+    let meeting = Meeting::default();
     for connection in 0.. {
         // Running out of descriptors ends a connection attempt, not the fake.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;
         };
-        let (acceptor, log, tap, ids) = (acceptor.clone(), log.clone(), tap.clone(), Arc::clone(&ids));
+        let (acceptor, tap, ids) = (acceptor.clone(), tap.clone(), Arc::clone(&ids));
+        let shared = Shared {
+            meeting: meeting.clone(),
+            leave: Arc::new(Notify::new()),
+            log: log.clone(),
+        };
         tokio::spawn(async move {
             let served = async {
                 stream.set_nodelay(true)?;
-                let stream = TappedStream::new(acceptor.accept(stream).await?, tap, connection);
-                serve(stream, connection, log, ids).await
+                match acceptor {
+                    Some(acceptor) => {
+                        let stream = acceptor.accept(stream).await?;
+                        serve(
+                            TappedStream::new(stream, tap, connection),
+                            connection,
+                            shared,
+                            ids,
+                        )
+                        .await
+                    }
+                    None => {
+                        serve(
+                            TappedStream::new(stream, tap, connection),
+                            connection,
+                            shared,
+                            ids,
+                        )
+                        .await
+                    }
+                }
             };
             if let Err(error) = served.await {
                 tracing::debug!("connection {connection}: {error:#}");
@@ -177,31 +212,41 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, log: ServedLog, ta
     }
 }
 
+/// Requests of one HTTP/2 connection that are answered at the same time.
+const MOST_STREAMS: u32 = 1000;
+
 async fn serve(
-    stream: TappedStream<TlsStream<TcpStream>>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     connection: u64,
-    log: ServedLog,
+    shared: Shared,
     ids: Arc<RequestIds>,
 ) -> Result<()> {
     let raggedness = Raggedness::default();
     let stream = Ragged::new(stream, raggedness.clone());
+    let leave = Arc::clone(&shared.leave);
     let service = service_fn(move |request| {
-        let (log, id, raggedness) = (log.clone(), ids.next(), raggedness.clone());
-        async move { Ok::<_, Infallible>(answer(request, connection, id, log, &raggedness).await) }
+        let (shared, id, raggedness) = (shared.clone(), ids.next(), raggedness.clone());
+        async move { Ok::<_, Infallible>(answer(request, connection, id, &shared, &raggedness).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().title_case_headers(true);
-    builder
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .map_err(|error| anyhow::anyhow!(error))
+    builder.http2().max_concurrent_streams(MOST_STREAMS);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = leave.notified() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    ended.map_err(|error| anyhow::anyhow!(error))
 }
 
 async fn answer(
     request: Request<Incoming>,
     connection: u64,
     request_id: String,
-    log: ServedLog,
+    shared: &Shared,
     raggedness: &Raggedness,
 ) -> Response<ScriptBody> {
     let received_unix_ns = unix_ns();
@@ -210,6 +255,7 @@ async fn answer(
     let mut served = Served {
         request_id,
         connection,
+        http2: head.version == Version::HTTP_2,
         operation: routed.as_ref().map(|(operation, _)| *operation),
         model: routed
             .as_ref()
@@ -240,22 +286,25 @@ async fn answer(
         first_content_unix_ns: None,
         ended_unix_ns: received_unix_ns,
     };
+    if served.operation == Some(Operation::InvokeModelWithBidirectionalStream) {
+        return converse_both_ways(&head, body, served, shared);
+    }
     let Ok(body) = Limited::new(body, MOST_REQUEST_BYTES).collect().await else {
         let refusal = Refusal::validation("The request body could not be read.");
-        return refuse(refusal, served, log);
+        return refuse(refusal, served, shared);
     };
     let body = body.to_bytes();
     served.request_bytes = body.len();
 
     let Some((operation, model)) = routed.filter(|_| head.method == hyper::Method::POST) else {
-        return refuse(Refusal::unknown_operation(), served, log);
+        return refuse(Refusal::unknown_operation(), served, shared);
     };
     if !is_signed(&head.headers) {
-        return refuse(Refusal::unsigned(), served, log);
+        return refuse(Refusal::unsigned(), served, shared);
     }
     let call = match ModelCall::parse(operation, &model, &body) {
         Ok(call) => call,
-        Err(refusal) => return refuse(refusal, served, log),
+        Err(refusal) => return refuse(refusal, served, shared),
     };
     served.parameters = call.parameters.clone();
     raggedness.set(call.scenario.ragged);
@@ -265,14 +314,39 @@ async fn answer(
     if let Some(failure) = call.scenario.fail
         && served.attempt <= call.scenario.failures
     {
-        return refuse(failure.into(), served, log);
+        return refuse(failure.into(), served, shared);
     }
     if call.scenario.gzip && !accepts_gzip(&head.headers) {
         let refusal = Refusal::validation("The scenario asks for gzip, but the client does not accept it.");
-        return refuse(refusal, served, log);
+        return refuse(refusal, served, shared);
     }
     let rendered = render(&call, &served.request_id);
-    respond(rendered, &call.scenario, operation.streams(), served, log)
+    respond(rendered, &call.scenario, operation.streams(), served, shared)
+}
+
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+
+/// Answers a request that is a stream of its own: the response begins at once.
+fn converse_both_ways(head: &Parts, body: Incoming, served: Served, shared: &Shared) -> Response<ScriptBody> {
+    if head.method != hyper::Method::POST || !served.http2 {
+        return refuse(Refusal::unknown_operation(), served, shared);
+    }
+    if !is_signed(&head.headers) {
+        return refuse(Refusal::unsigned(), served, shared);
+    }
+    if text(&head.headers, "content-type").as_deref() != Some(EVENT_STREAM) {
+        let refusal = Refusal::validation("The request is not a stream of events.");
+        return refuse(refusal, served, shared);
+    }
+    if !served.model.contains("amazon.nova-sonic") {
+        return refuse(Refusal::unknown_model(), served, shared);
+    }
+    let (steps, to_come) = mpsc::unbounded_channel();
+    tokio::spawn(speech::answer(body, steps));
+    response_head(&served)
+        .header("content-type", EVENT_STREAM)
+        .body(ScriptBody::open_ended(to_come, served, shared))
+        .expect("every header of the fake is valid")
 }
 
 fn respond(
@@ -280,15 +354,18 @@ fn respond(
     scenario: &Scenario,
     streams: bool,
     served: Served,
-    log: ServedLog,
+    shared: &Shared,
 ) -> Response<ScriptBody> {
     let Rendered {
         content_type,
         fields,
         steps,
     } = rendered;
-    let steps = if scenario.gzip { gzip(steps) } else { steps };
-    let mut response = head(&served).header("content-type", content_type);
+    let mut steps = if scenario.gzip { gzip(steps) } else { steps };
+    if scenario.trailers {
+        steps.push(Step::Trailers(trailers()));
+    }
+    let mut response = response_head(&served).header("content-type", content_type);
     if scenario.gzip {
         response = response.header("content-encoding", "gzip");
     }
@@ -299,11 +376,11 @@ fn respond(
         response = response.header(name, value);
     }
     response
-        .body(ScriptBody::new(steps, served, log))
+        .body(ScriptBody::new(steps, served, shared))
         .expect("every header of the fake is valid")
 }
 
-fn refuse(refusal: Refusal, mut served: Served, log: ServedLog) -> Response<ScriptBody> {
+fn refuse(refusal: Refusal, mut served: Served, shared: &Shared) -> Response<ScriptBody> {
     let Refusal {
         status,
         kind,
@@ -311,7 +388,7 @@ fn refuse(refusal: Refusal, mut served: Served, log: ServedLog) -> Response<Scri
     } = refusal;
     served.status = status;
     let bytes: Bytes = json!({"message": message}).to_string().into();
-    let response = head(&served)
+    let response = response_head(&served)
         .status(status)
         .header("content-type", "application/json")
         .header("content-length", bytes.len())
@@ -324,12 +401,20 @@ fn refuse(refusal: Refusal, mut served: Served, log: ServedLog) -> Response<Scri
         message,
     }];
     response
-        .body(ScriptBody::new([Step::Write { bytes, facts }], served, log))
+        .body(ScriptBody::new([Step::Write { bytes, facts }], served, shared))
         .expect("every header of the fake is valid")
 }
 
-fn head(served: &Served) -> hyper::http::response::Builder {
+fn response_head(served: &Served) -> hyper::http::response::Builder {
     Response::builder().header("x-amzn-requestid", &served.request_id)
+}
+
+/// Trailers that mean nothing to anybody.
+fn trailers() -> HeaderMap {
+    let field = HeaderValue::from_static("the end");
+    [(HeaderName::from_static("x-fake-trailer"), field)]
+        .into_iter()
+        .collect()
 }
 
 fn length(steps: &[Step]) -> usize {
@@ -337,7 +422,7 @@ fn length(steps: &[Step]) -> usize {
         .iter()
         .map(|step| match step {
             Step::Write { bytes, .. } => bytes.len(),
-            Step::Wait(_) | Step::Cut => 0,
+            Step::Note(_) | Step::Wait(_) | Step::Meet(_) | Step::Leave | Step::Trailers(_) | Step::Cut => 0,
         })
         .sum()
 }

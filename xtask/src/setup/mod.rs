@@ -1,7 +1,10 @@
 //! `cargo xtask setup`: what the end-to-end tests and the demonstration need beyond Rust.
 //!
-//! A Python environment in `target/venv` with the pinned packages of `tests/clients/requirements.txt`, and the programs
-//! `curl`, `node` and `tshark`. Runs again in no time: a copy of the requirements beside the packages tells whether they are those.
+//! A Python environment in `target/venv` with the pinned packages of `tests/clients/requirements.txt`, programs of the
+//! system, and clients that are built or fetched into a cache (`clients.rs`). Runs again in no time: a copy of the requirements beside
+//! the packages tells whether they are those.
+
+mod clients;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,15 +21,19 @@ pub(crate) struct Environment {
 }
 
 /// A program, the Debian package that brings it, and what for.
-const PROGRAMS: [(&str, &str, &str); 3] = [
+const PROGRAMS: [(&str, &str, &str); 6] = [
     ("curl", "curl", "is a client of the end-to-end tests"),
+    ("go", "golang-go", "builds a client of the end-to-end tests"),
     ("node", "nodejs", "is a client of the end-to-end tests"),
+    ("npm", "npm", "fetches what JavaScript clients need"),
+    ("strip", "binutils", "takes the symbols out of clients"),
     ("tshark", "tshark", "checks that others can read capture files"),
 ];
 
 /// Brings the environment up to date.
 pub(crate) fn setup() -> Result<Environment> {
     install_programs()?;
+    clients::clients()?;
     python_environment()
 }
 

@@ -1,0 +1,3 @@
+module geophone/client
+
+go 1.19
