@@ -182,6 +182,7 @@ impl Stream {
                 call_length: call.len() as u64,
                 call_offset: (index * RECORD) as u64,
                 joined_late: false,
+                unpaired: false,
                 bytes: Cow::Borrowed(piece),
             }))?;
             *offset += piece.len() as u64;

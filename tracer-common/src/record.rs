@@ -64,6 +64,8 @@ pub mod flag {
     pub const WRITE: u32 = 1 << 0;
     /// The connection was in use before its first call was seen.
     pub const JOINED_LATE: u32 = 1 << 1;
+    /// The other direction of the connection could not be found.
+    pub const UNPAIRED: u32 = 1 << 2;
 }
 
 /// A header with room for `N` bytes.

@@ -45,8 +45,10 @@ pub mod loss {
     pub const CALL_CAP: u32 = 2;
     /// A map was full, so a call, a connection or a process is not followed.
     pub const MAP_FULL: u32 = 3;
+    /// TLS records that no probe saw.
+    pub const UNSEEN: u32 = 4;
     /// How many there are.
-    pub const SLOTS: u32 = 4;
+    pub const SLOTS: u32 = 5;
 }
 
 /// Places in `TASK_OFFSETS`: where the members are that the kernel side reads of `task_struct` and its neighbours. They

@@ -42,6 +42,8 @@ pub enum Counter {
     LostCallCap,
     /// Calls not followed since a kernel map was full.
     LostMapFull,
+    /// TLS records that passed without being seen.
+    LostUnseen,
     /// Event-stream frames with a broken prelude, checksum or length.
     FramesBroken,
     /// HTTP bodies whose content coding was broken, unknown, cut by a hole, or expanded beyond the cap.
@@ -60,7 +62,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 25] = [
+    pub const ALL: [Counter; 26] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -79,6 +81,7 @@ impl Counter {
         Counter::LostReadFault,
         Counter::LostCallCap,
         Counter::LostMapFull,
+        Counter::LostUnseen,
         Counter::FramesBroken,
         Counter::BodiesUndecodable,
         Counter::BodiesUnreadable,
@@ -109,6 +112,7 @@ impl Counter {
             Counter::LostReadFault => "lost_records_read_fault",
             Counter::LostCallCap => "lost_records_call_cap",
             Counter::LostMapFull => "lost_calls_map_full",
+            Counter::LostUnseen => "lost_records_unseen",
             Counter::FramesBroken => "frames_broken",
             Counter::BodiesUndecodable => "bodies_undecodable",
             Counter::BodiesUnreadable => "bodies_unreadable",

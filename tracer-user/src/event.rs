@@ -137,6 +137,8 @@ pub struct Data<'a> {
     pub call_offset: u64,
     /// The connection was already in use when the probes were attached.
     pub joined_late: bool,
+    /// The other direction of this connection could not be found: it comes, if at all, as a connection of its own.
+    pub unpaired: bool,
     /// The plaintext, credentials blanked.
     pub bytes: Cow<'a, [u8]>,
 }
@@ -165,6 +167,9 @@ pub enum LossReason {
     CallCap,
     /// A kernel map that holds calls in progress was full.
     MapFull,
+    /// TLS records passed while no probe saw them: the library's own record numbers tell. How many bytes they held,
+    /// nobody knows, so the connection begins anew behind them.
+    Unseen,
 }
 
 /// What user space decides about a connection and tells the kernel side.

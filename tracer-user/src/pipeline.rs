@@ -82,6 +82,7 @@ impl Pipeline {
                     LossReason::ReadFault => Counter::LostReadFault,
                     LossReason::CallCap => Counter::LostCallCap,
                     LossReason::MapFull => Counter::LostMapFull,
+                    LossReason::Unseen => Counter::LostUnseen,
                 };
                 self.counters.add(reason, lost.records);
             }

@@ -310,6 +310,7 @@ fn a_call() -> Vec<ProbeEvent<'static>> {
             call_length: bytes.len() as u64,
             call_offset: 0,
             joined_late: false,
+            unpaired: false,
             bytes: bytes.into(),
         })
     };

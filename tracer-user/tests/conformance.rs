@@ -265,6 +265,7 @@ fn trace(row: &Json) -> Vec<Span> {
                 call_length: piece.len() as u64,
                 call_offset: 0,
                 joined_late: false,
+                unpaired: false,
                 bytes: Cow::Borrowed(piece),
             }));
             offset += piece.len() as u64;

@@ -119,6 +119,7 @@ fn traced(sizes: &[usize], content: bool) -> (Vec<Span>, u64) {
                     call_length: piece.len() as u64,
                     call_offset: 0,
                     joined_late: false,
+                    unpaired: false,
                     bytes: Cow::Borrowed(piece),
                 }),
                 &mut found,

@@ -109,6 +109,7 @@ fn write(tapped: &[Tapped], file: File) -> Result<()> {
             call_length: bytes.len() as u64,
             call_offset: 0,
             joined_late: false,
+            unpaired: false,
             bytes: bytes.as_slice().into(),
         }))?;
         *offset += bytes.len() as u64;

@@ -3,7 +3,7 @@
 //! Text since Wireshark shows it and keeps it when it saves a file; fixed order since it is parsed once per packet.
 //!
 //! ```text
-//! geophone data pid=812 start=5530000000 ssl=0x55d0 gen=1 dir=read tid=813 time=91 offset=0 call=0+213 late=0 crc=1f0c22d4
+//! geophone data pid=812 start=5530000000 ssl=0x55d0 gen=1 dir=read tid=813 time=91 offset=0 call=0+213 late=0 alone=0 crc=1f0c22d4
 //! geophone open pid=812 start=5530000000 ssl=0x55d0 gen=1 time=90 crc=5512aa01
 //! geophone close pid=812 start=5530000000 ssl=0x55d0 gen=1 time=99 crc=00aa41fe
 //! geophone event crc=9a8b7c6d
@@ -47,6 +47,7 @@ pub(super) struct DataFacts {
     pub(super) call_length: u64,
     pub(super) call_offset: u64,
     pub(super) joined_late: bool,
+    pub(super) unpaired: bool,
 }
 
 impl DataFacts {
@@ -60,6 +61,7 @@ impl DataFacts {
             call_length,
             call_offset,
             joined_late,
+            unpaired,
             bytes: _,
         } = data;
         Self {
@@ -71,6 +73,7 @@ impl DataFacts {
             call_length: *call_length,
             call_offset: *call_offset,
             joined_late: *joined_late,
+            unpaired: *unpaired,
         }
     }
 
@@ -84,6 +87,7 @@ impl DataFacts {
             call_length: self.call_length,
             call_offset: self.call_offset,
             joined_late: self.joined_late,
+            unpaired: self.unpaired,
             bytes: bytes.into(),
         }
     }
@@ -133,9 +137,10 @@ fn write_data(data: &DataFacts, line: &mut String) -> std::fmt::Result {
         ..
     } = data;
     let late = u8::from(data.joined_late);
+    let alone = u8::from(data.unpaired);
     write!(
         line,
-        "dir={direction} tid={thread} time={time} offset={stream_offset} call={call_offset}+{call_length} late={late} "
+        "dir={direction} tid={thread} time={time} offset={stream_offset} call={call_offset}+{call_length} late={late} alone={alone} "
     )
 }
 
@@ -195,11 +200,9 @@ fn parse_fields(rest: &mut Rest<'_>) -> Option<(Comment, u32)> {
             stream_offset: rest.decimal("offset=", b' ')?,
             call_offset: rest.decimal("call=", b'+')?,
             call_length: rest.decimal("", b' ')?,
-            joined_late: match rest.decimal("late=", b' ')? {
-                0 => false,
-                1 => true,
-                _ => return None,
-            },
+            joined_late: rest.yes_or_no("late=")?,
+            // Not in format 1.
+            unpaired: !rest.is_next(CRC) && rest.yes_or_no("alone=")?,
         })
     } else if rest.skip("open ") {
         Comment::Open {
@@ -235,6 +238,18 @@ impl Rest<'_> {
                 true
             }
             None => false,
+        }
+    }
+
+    fn is_next(&self, text: &str) -> bool {
+        self.0.starts_with(text.as_bytes())
+    }
+
+    fn yes_or_no(&mut self, name: &str) -> Option<bool> {
+        match self.decimal(name, b' ')? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
         }
     }
 
@@ -290,3 +305,22 @@ fn checksum(payload: &[u8], line: &[u8]) -> u32 {
 
 const CRC: &str = "crc=";
 const CRC_DIGITS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_format_1_is_read() {
+        let line = b"geophone data pid=812 start=5530000000 ssl=0x55d0 gen=1 dir=read tid=813 time=91 offset=0 call=0+213 late=1 crc=";
+        let mut line = line.to_vec();
+        let crc = checksum(b"payload", &line);
+        line.extend(format!("{crc:08x}").bytes());
+        let Ok(Comment::Data(facts)) = parse(&line, b"payload") else {
+            panic!("not read")
+        };
+        assert!(facts.joined_late);
+        assert!(!facts.unpaired, "format 1 knew of no such connection");
+        assert_eq!(facts.call_length, 213);
+    }
+}

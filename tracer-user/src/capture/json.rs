@@ -70,6 +70,7 @@ pub(super) enum Reason {
     ReadFault,
     CallCap,
     MapFull,
+    Unseen,
 }
 
 impl<'a> Event<'a> {
@@ -231,6 +232,7 @@ impl From<LossReason> for Reason {
             LossReason::ReadFault => Self::ReadFault,
             LossReason::CallCap => Self::CallCap,
             LossReason::MapFull => Self::MapFull,
+            LossReason::Unseen => Self::Unseen,
         }
     }
 }
@@ -242,6 +244,7 @@ impl From<Reason> for LossReason {
             Reason::ReadFault => Self::ReadFault,
             Reason::CallCap => Self::CallCap,
             Reason::MapFull => Self::MapFull,
+            Reason::Unseen => Self::Unseen,
         }
     }
 }

@@ -26,7 +26,7 @@ pub use recording::{Recording, RecordingError};
 pub use writer::Writer;
 
 /// Version of the format that this build writes; it reads this one and all before it.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Begins every comment that geophone writes into a file.
 const MARK: &str = "geophone ";

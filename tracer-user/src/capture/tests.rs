@@ -121,7 +121,7 @@ fn what_is_no_recording_is_refused_with_what_it_is() {
     let mut newer = written(&[]);
     let version = newer
         .windows(8)
-        .position(|bytes| bytes == b"format 1")
+        .position(|bytes| bytes == b"format 2")
         .expect("the version is in the header");
     newer[version + 7] = b'9';
     let cases: [(&[u8], &str); 7] = [
@@ -131,7 +131,7 @@ fn what_is_no_recording_is_refused_with_what_it_is() {
         (b"GET / HTTP/1.1\r\n\r\n", "not a pcapng file"),
         (b"\x0a\x0d\x0d\x0a\x1c\0\0\0", "damaged or cut off"),
         (foreign_header(), "written by Dumpcap 4.2.2"),
-        (&newer, "capture format 9; this geophone reads formats 1 to 1"),
+        (&newer, "capture format 9; this geophone reads formats 1 to 2"),
     ];
     for (file, message) in cases {
         let error = Reader::open(file).map(|_| ()).expect_err(message);
@@ -397,6 +397,7 @@ fn data(direction: Direction, stream_offset: u64, bytes: &'static [u8]) -> Data<
         call_length: bytes.len() as u64,
         call_offset: 0,
         joined_late: false,
+        unpaired: false,
         bytes: Cow::Borrowed(bytes),
     }
 }
@@ -448,6 +449,7 @@ fn a_short_run() -> Vec<ProbeEvent<'static>> {
         }),
         ProbeEvent::Data(Data {
             joined_late: true,
+            unpaired: true,
             call_offset: 4,
             call_length: 9,
             ..data(Direction::Read, answer.len() as u64 + 1000, b"after")
@@ -541,6 +543,7 @@ fn any_data() -> impl Strategy<Value = Data<'static>> {
         any::<u64>(),
         any::<u64>(),
         any::<bool>(),
+        any::<bool>(),
     );
     (
         any_connection(),
@@ -552,7 +555,7 @@ fn any_data() -> impl Strategy<Value = Data<'static>> {
             |(
                 connection,
                 direction,
-                (thread, time, stream_offset, call_length, call_offset, joined_late),
+                (thread, time, stream_offset, call_length, call_offset, joined_late, unpaired),
                 bytes,
             )| Data {
                 connection,
@@ -563,6 +566,7 @@ fn any_data() -> impl Strategy<Value = Data<'static>> {
                 call_length,
                 call_offset,
                 joined_late,
+                unpaired,
                 bytes: Cow::Owned(bytes),
             },
         )
@@ -574,5 +578,6 @@ fn any_reason() -> impl Strategy<Value = LossReason> {
         Just(LossReason::ReadFault),
         Just(LossReason::CallCap),
         Just(LossReason::MapFull),
+        Just(LossReason::Unseen),
     ]
 }

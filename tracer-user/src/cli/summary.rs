@@ -73,6 +73,7 @@ fn is_loss(counter: Counter) -> bool {
         | Counter::LostReadFault
         | Counter::LostCallCap
         | Counter::LostMapFull
+        | Counter::LostUnseen
         | Counter::FramesBroken
         | Counter::BodiesUnreadable
         | Counter::BodyBytesBeyondCap

@@ -62,6 +62,7 @@ fn data(connection: ConnectionKey, time: u64, offset: u64, bytes: &str) -> Probe
         call_length: bytes.len() as u64,
         call_offset: 0,
         joined_late: false,
+        unpaired: false,
         bytes: bytes.as_bytes().to_vec().into(),
     })
 }

@@ -136,6 +136,7 @@ pub fn events<'c>(calls: &'c [Call<'_>], size: usize) -> Vec<(usize, ProbeEvent<
                 call_length: call.bytes.len() as u64,
                 call_offset,
                 joined_late: false,
+                unpaired: false,
                 bytes: Cow::Borrowed(bytes),
             };
             events.push((number, ProbeEvent::Data(data)));

@@ -69,6 +69,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Record<'_>> {
             call_length,
             call_offset,
             joined_late: flags & flag::JOINED_LATE != 0,
+            unpaired: flags & flag::UNPAIRED != 0,
             bytes: Cow::Borrowed(bytes),
         }),
         kind::OPEN => ProbeEvent::Open { connection, time },
@@ -100,7 +101,7 @@ mod tests {
         thread: 17,
         address: 19,
         generation: 23,
-        flags: flag::WRITE | flag::JOINED_LATE,
+        flags: flag::WRITE | flag::JOINED_LATE | flag::UNPAIRED,
         stream_offset: 29,
         call_length: 31,
         call_offset: 37,
@@ -138,6 +139,7 @@ mod tests {
                 call_length: 31,
                 call_offset: 37,
                 joined_late: true,
+                unpaired: true,
                 bytes: Cow::Borrowed(b"hello"),
             }
         );

@@ -286,6 +286,7 @@ impl Tracer {
             (loss::READ_FAULT, LossReason::ReadFault),
             (loss::CALL_CAP, LossReason::CallCap),
             (loss::MAP_FULL, LossReason::MapFull),
+            (loss::UNSEEN, LossReason::Unseen),
         ];
         let mut lost = Vec::new();
         for ((slot, reason), before) in REASONS.into_iter().zip(&mut self.losses) {

@@ -417,6 +417,7 @@ fn data(generation: u32, stream_offset: u64, bytes: &[u8]) -> ProbeEvent<'_> {
         call_length: bytes.len() as u64,
         call_offset: 0,
         joined_late: false,
+        unpaired: false,
         bytes: Cow::Borrowed(bytes),
     })
 }

@@ -197,6 +197,7 @@ impl Scene {
             call_length: bytes.len() as u64,
             call_offset: 0,
             joined_late,
+            unpaired: false,
             bytes: bytes.to_vec().into(),
         }));
         self
