@@ -20,8 +20,8 @@ pub enum Counter {
     ConnectionsIgnored,
     /// Connections that speak HTTP/2.
     ConnectionsHttp2,
-    /// Bytes of HTTP/2 connections, left out since credentials in them cannot be blanked yet.
-    Http2BytesDropped,
+    /// Bytes of HTTP/2 connections, blanked whole since it was not known where frames begin.
+    Http2BytesHidden,
     /// Connections dropped to make room for others.
     ConnectionsEvicted,
     /// Exchanges ended before they were complete.
@@ -70,7 +70,7 @@ impl Counter {
         Counter::ConnectionsWanted,
         Counter::ConnectionsIgnored,
         Counter::ConnectionsHttp2,
-        Counter::Http2BytesDropped,
+        Counter::Http2BytesHidden,
         Counter::ConnectionsEvicted,
         Counter::ExchangesIncomplete,
         Counter::Holes,
@@ -101,7 +101,7 @@ impl Counter {
             Counter::ConnectionsWanted => "connections_wanted",
             Counter::ConnectionsIgnored => "connections_ignored",
             Counter::ConnectionsHttp2 => "connections_http2",
-            Counter::Http2BytesDropped => "http2_bytes_dropped",
+            Counter::Http2BytesHidden => "http2_bytes_hidden",
             Counter::ConnectionsEvicted => "connections_evicted",
             Counter::ExchangesIncomplete => "exchanges_incomplete",
             Counter::Holes => "holes",

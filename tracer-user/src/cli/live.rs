@@ -231,9 +231,7 @@ impl Session {
             if let ProbeEvent::ProcessExit { process, .. } = &event {
                 exited.push(process.pid);
             }
-            let Some(event) = scrubber.scrub(event) else {
-                return;
-            };
+            let event = scrubber.scrub(event);
             recorder.event(&event);
             stages.push(&event);
         })?;

@@ -62,7 +62,7 @@ fn is_loss(counter: Counter) -> bool {
         | Counter::ConnectionsIgnored
         | Counter::DuplicateBytes => false,
         Counter::ConnectionsHttp2
-        | Counter::Http2BytesDropped
+        | Counter::Http2BytesHidden
         | Counter::UnsynchronisedBytes
         | Counter::BodiesUndecodable
         | Counter::ConnectionsEvicted

@@ -119,7 +119,7 @@ fn decode_into(coded: &[u8], out: &mut [u8], at: &mut usize) -> Result<(), Broke
 }
 
 /// The symbol whose code the highest bits are, and the length of that code.
-pub(super) const fn first(bits: u32) -> (u16, u32) {
+pub(crate) const fn first(bits: u32) -> (u16, u32) {
     let mut length = 5;
     // The code is complete: every 30 bits begin with the code of some symbol.
     while length < LENGTH_MAX {
@@ -135,9 +135,44 @@ pub(super) const fn first(bits: u32) -> (u16, u32) {
     (SYMBOLS[(before + index) as usize], LENGTH_MAX as u32)
 }
 
+/// All codes of a length, with their symbols.
+fn codes(length: u32) -> impl Iterator<Item = (u32, u16)> {
+    let First { code, before, count } = FIRSTS[length as usize];
+    (0..count).map(move |index| (code + index, SYMBOLS[(before + index) as usize]))
+}
+
+/// The code that stands in for another one of the same length, of whose bits the first `known` have gone out already. It is
+/// that of a letter or digit where there is one, and never that of a character that ends an access key id.
+pub(crate) fn stand_in(length: u32, prefix: u32, known: u32) -> u32 {
+    let fits = |&(code, symbol): &(u32, u16)| {
+        code >> (length - known) == prefix
+            && symbol != END
+            && ![b'/', b',', b'%', b'&'].map(u16::from).contains(&symbol)
+    };
+    let readable =
+        |&(_, symbol): &(u32, u16)| u8::try_from(symbol).is_ok_and(|octet| octet.is_ascii_alphanumeric());
+    codes(length)
+        .filter(fits)
+        .find(readable)
+        .or_else(|| codes(length).find(fits))
+        .map_or(0, |(code, _)| code)
+}
+
+/// The shortest code that begins with these bits, and its length.
+pub(crate) fn completion(prefix: u32, known: u32) -> (u32, u32) {
+    (known.max(5)..=LENGTH_MAX as u32)
+        .find_map(|length| {
+            let mut codes = codes(length).filter(|(_, symbol)| *symbol != END);
+            codes
+                .find(|(code, _)| code >> (length - known) == prefix)
+                .map(|(code, _)| (code, length))
+        })
+        .unwrap_or((prefix, known))
+}
+
 /// The code of an octet, and its length.
 #[cfg(test)]
-pub(super) const fn code(octet: u8) -> (u32, u32) {
+const fn code(octet: u8) -> (u32, u32) {
     let length = LENGTHS[octet as usize] as usize;
     let First { code, before, count } = FIRSTS[length];
     let mut index = 0;
@@ -145,6 +180,25 @@ pub(super) const fn code(octet: u8) -> (u32, u32) {
         index += 1;
     }
     (code + index, length as u32)
+}
+
+/// Codes a string, with ones for padding.
+#[cfg(test)]
+pub(crate) fn encode(text: &[u8], out: &mut Vec<u8>) {
+    let mut window = 0_u64;
+    let mut bits = 0;
+    for &octet in text {
+        let (code, length) = code(octet);
+        window = window << length | u64::from(code);
+        bits += length;
+        while bits >= 8 {
+            bits -= 8;
+            out.push((window >> bits) as u8);
+        }
+    }
+    if bits > 0 {
+        out.push((window << (8 - bits) | (0xff >> bits)) as u8);
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -10,12 +10,14 @@
 //! - `huffman.rs`: the code of RFC 7541 appendix B.
 
 mod decoder;
+#[cfg(test)]
+pub(crate) mod encoder;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod huffman;
-mod primitive;
-mod statics;
+pub(crate) mod huffman;
+pub(crate) mod primitive;
+pub(crate) mod statics;
 mod table;
 #[cfg(test)]
 mod tests;

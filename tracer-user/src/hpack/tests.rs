@@ -280,25 +280,9 @@ fn every_symbol_is_decoded_alone_and_beside_another() {
     }
 }
 
-/// Codes `text` by the code table and decodes it again.
 fn huffman_round_trip(text: &[u8]) -> Vec<u8> {
-    let mut bits = String::new();
-    for &octet in text {
-        let (code, length) = huffman::code(octet);
-        bits.extend(
-            (0..length)
-                .rev()
-                .map(|bit| if code >> bit & 1 == 0 { '0' } else { '1' }),
-        );
-    }
-    while !bits.len().is_multiple_of(8) {
-        bits.push('1');
-    }
-    let coded: Vec<u8> = bits
-        .as_bytes()
-        .chunks(8)
-        .map(|octet| octet.iter().fold(0, |octet, bit| octet << 1 | (bit - b'0')))
-        .collect();
+    let mut coded = Vec::new();
+    huffman::encode(text, &mut coded);
     let mut decoded = Vec::new();
     huffman::decode(&coded, &mut decoded).expect("a string that ends as it should");
     decoded

@@ -48,9 +48,7 @@ fn trace(calls: &[Call<'_>], size: usize, content: bool) -> Vec<String> {
     let beginning = [ProbeEvent::Host(host), ProbeEvent::Process(Arc::new(process))];
     let events = events(calls, size).into_iter().map(|(_, event)| event);
     for event in beginning.into_iter().chain(events) {
-        if let Some(event) = scrubber.scrub(event) {
-            pipeline.push(&event, &mut log);
-        }
+        pipeline.push(&scrubber.scrub(event), &mut log);
     }
     pipeline.finish(&mut log);
     let foreign = log.lines.iter().any(|line| line.ends_with("Ignore"));

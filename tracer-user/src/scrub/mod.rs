@@ -15,15 +15,22 @@
 //! A line that looks like a credential header is blanked in a body too. Bodies are not searched otherwise. A request that
 //! begins in the middle of a call, behind a body without a line end, has its header fields blanked, but not its target.
 //!
-//! HTTP/2 compresses its header fields, so they cannot be blanked by looking at the bytes: of such a connection only the
-//! preface is handed on, the rest is dropped and counted.
+//! HTTP/2 packs its header fields (`frames.rs`, `block.rs`). They are blanked in place by the same list, in such a way that they
+//! stay valid: a blanked field reads as zeros or stars. The values of names that are not known, since probes came late or
+//! bytes are missing, are blanked too. Bodies pass. What is not sure to be a frame is blanked whole, and counted.
 
+mod block;
+mod coded;
+mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+#[cfg(test)]
+mod http2_tests;
 mod secrets;
 #[cfg(test)]
 mod tests;
 mod text;
+mod value;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -31,6 +38,7 @@ use std::ops::Range;
 
 use crate::counters::{Counter, Counters};
 use crate::event::{ConnectionKey, Data, Direction, ProbeEvent, ProcessKey};
+use frames::Frames;
 use text::Text;
 
 /// Most connections remembered at once. One that was forgotten is blanked until its next message begins.
@@ -73,6 +81,8 @@ struct Stream {
     /// Where the next byte belongs, unless some are missing.
     next: u64,
     text: Text,
+    /// Once it speaks HTTP/2, or may do so.
+    frames: Option<Box<Frames>>,
 }
 
 impl Scrubber {
@@ -81,8 +91,8 @@ impl Scrubber {
         Self::default()
     }
 
-    /// Gives the event back with its credentials blanked, or nothing if nothing of it may be seen.
-    pub fn scrub<'a>(&mut self, event: ProbeEvent<'a>) -> Option<ProbeEvent<'a>> {
+    /// Gives the event back with its credentials blanked.
+    pub fn scrub<'a>(&mut self, event: ProbeEvent<'a>) -> ProbeEvent<'a> {
         match &event {
             ProbeEvent::Open { connection, .. } | ProbeEvent::Close { connection, .. } => {
                 self.connections.remove(&Place::of(connection));
@@ -97,8 +107,8 @@ impl Scrubber {
             | ProbeEvent::Tick(_) => {}
         }
         match event {
-            ProbeEvent::Data(data) => self.data(data).map(ProbeEvent::Data),
-            other => Some(other),
+            ProbeEvent::Data(data) => ProbeEvent::Data(self.data(data)),
+            other => other,
         }
     }
 
@@ -117,7 +127,7 @@ impl Scrubber {
         self.connections.is_empty()
     }
 
-    fn data<'a>(&mut self, mut data: Data<'a>) -> Option<Data<'a>> {
+    fn data<'a>(&mut self, mut data: Data<'a>) -> Data<'a> {
         let place = Place::of(&data.connection);
         if self.connections.len() >= CONNECTIONS_MAX && !self.connections.contains_key(&place) {
             self.make_room();
@@ -140,37 +150,17 @@ impl Scrubber {
         if data.stream_offset == 0 {
             *stream = Stream::new();
         } else if data.stream_offset != stream.next {
-            let call = data.stream_offset.saturating_sub(data.call_offset);
-            stream
-                .text
-                .hole(call < stream.next && stream.next < data.stream_offset);
+            stream.hole(&data);
         }
         stream.next = data.stream_offset.saturating_add(length as u64);
 
         self.hidden.clear();
-        let seen = if connection.http2 && !stream.text.is_http2() {
-            0
-        } else {
-            stream
-                .text
-                .read(&data.bytes, data.call_offset == 0, &mut self.hidden)
-        };
-        connection.http2 |= stream.text.is_http2();
-        if seen < length {
-            self.counters
-                .add(Counter::Http2BytesDropped, (length - seen) as u64);
-            if seen == 0 {
-                return None;
-            }
-            match &mut data.bytes {
-                Cow::Borrowed(bytes) => *bytes = bytes.get(..seen).unwrap_or_default(),
-                Cow::Owned(bytes) => bytes.truncate(seen),
-            }
+        let hidden = stream.read(&mut data, connection.http2, &mut self.hidden);
+        connection.http2 |= stream.is_http2();
+        if connection.http2 {
+            self.counters.add(Counter::Http2BytesHidden, hidden);
         }
-        for range in &self.hidden {
-            blank(&mut data.bytes, range.clone());
-        }
-        Some(data)
+        data
     }
 
     fn forget(&mut self, process: ProcessKey) {
@@ -226,7 +216,57 @@ impl Stream {
         Self {
             next: 0,
             text: Text::new(),
+            frames: None,
         }
+    }
+}
+
+impl Stream {
+    /// Bytes are missing before these.
+    fn hole(&mut self, data: &Data<'_>) {
+        let call = data.stream_offset.saturating_sub(data.call_offset);
+        self.text.hole(call < self.next && self.next < data.stream_offset);
+        if let Some(frames) = &mut self.frames {
+            frames.hole(data.stream_offset.checked_sub(self.next));
+        }
+    }
+
+    /// Whether it speaks HTTP/2 for sure.
+    fn is_http2(&self) -> bool {
+        self.frames.as_ref().is_some_and(|frames| frames.is_confirmed())
+    }
+
+    /// Blanks what must not be seen. Gives how many bytes of HTTP/2 were hidden since nothing was known about them.
+    fn read(&mut self, data: &mut Data<'_>, http2: bool, hidden: &mut Vec<Range<usize>>) -> u64 {
+        let call_start = data.call_offset == 0;
+        match &self.frames {
+            Some(frames) if frames.is_confirmed() => {}
+            _ if http2 => self.frames = Some(Box::new(Frames::lost())),
+            Some(frames) if call_start && frames.is_lost() => self.frames = None,
+            _ => {}
+        }
+        // Frames begin with the high octet of their length, text never begins so.
+        if self.frames.is_none()
+            && call_start
+            && self.text.is_unidentified()
+            && data.bytes.first() == Some(&0)
+        {
+            self.text = Text::new();
+            self.frames = Some(Box::new(Frames::candidate()));
+        }
+        let mut at = 0;
+        if self.frames.is_none() {
+            at = self.text.read(&data.bytes, call_start, hidden);
+            for range in hidden.drain(..) {
+                blank(&mut data.bytes, range);
+            }
+            if !self.text.is_http2() {
+                return 0;
+            }
+        }
+        self.frames
+            .get_or_insert_with(|| Box::new(Frames::after_preface()))
+            .read(&mut data.bytes, at, call_start && at == 0, data.call_length)
     }
 }
 

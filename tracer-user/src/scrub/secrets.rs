@@ -74,6 +74,3 @@ pub(super) const MESSAGE_STARTS: [&str; 10] = [
 
 /// What an HTTP/1 response begins with.
 pub(super) const RESPONSE_START: &str = "HTTP/1.";
-
-/// What a client of HTTP/2 sends first, RFC 9113 section 3.4.
-pub(super) const HTTP2_PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

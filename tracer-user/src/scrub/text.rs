@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use super::secrets::{
-    AUTHORIZATION_FIELDS, CREDENTIAL_PARAMETER, FIELDS, HTTP2_PREFACE, MESSAGE_STARTS, PARAMETERS,
-    RESPONSE_START, SCHEMES, SIGV4, SIGV4_CREDENTIAL, SIGV4_SIGNATURE, SIGV4_SIGNED_HEADERS, SIGV4A,
-};
+use super::secrets::RESPONSE_START;
+use super::value::{Field, Step, Taken, Target, Value, Word};
+use crate::hpack::frame::PREFACE;
+
+const PREFACE_LENGTH: usize = PREFACE.len();
 
 /// Where in the text of HTTP/1 the next byte stands.
 #[derive(Debug, Clone, Copy)]
@@ -60,44 +61,6 @@ enum Otherwise {
     Unidentified,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Authorization,
-    Opaque,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value {
-    /// White space before the value.
-    Before(Field),
-    /// The authentication scheme.
-    Scheme(Word),
-    /// The name of a parameter of an AWS signature.
-    Parameter(Word),
-    /// The access key id of an AWS signature.
-    AccessKey,
-    /// A credential scope or a list of header names, which stay.
-    Readable,
-    /// Hidden up to the next parameter.
-    OpaqueParameter,
-    /// Hidden to the end.
-    Opaque,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
-    /// Before the query.
-    Path,
-    /// The name of a query parameter.
-    Parameter(Word),
-    /// A value that stays.
-    Readable,
-    /// The access key id at the beginning of a credential.
-    AccessKey,
-    /// A value that is hidden.
-    Opaque,
-}
-
 impl Text {
     /// Before the first byte that is seen.
     pub(super) fn new() -> Self {
@@ -108,20 +71,29 @@ impl Text {
         }
     }
 
-    /// The connection speaks HTTP/2.
+    /// The preface of HTTP/2 is complete: what follows is none of ours.
     pub(super) fn is_http2(&self) -> bool {
-        matches!(self.place, Place::Preface(_) | Place::Http2)
+        self.place == Place::Http2
+    }
+
+    /// Nothing that is known was seen, or what was seen is over.
+    pub(super) fn is_unidentified(&self) -> bool {
+        matches!(
+            self.place,
+            Place::Line(Otherwise::Unidentified)
+                | Place::Begin(Begin {
+                    otherwise: Otherwise::Unidentified,
+                    ..
+                })
+        )
     }
 
     /// Bytes are missing here; `within_call`: all of them are of the call whose bytes came before.
     pub(super) fn hole(&mut self, within_call: bool) {
         let otherwise = match self.place {
             Place::Http2 => return,
-            Place::Preface(_) => {
-                self.place = Place::Http2;
-                return;
-            }
-            Place::Line(Otherwise::Unidentified)
+            Place::Preface(_)
+            | Place::Line(Otherwise::Unidentified)
             | Place::Begin(Begin {
                 otherwise: Otherwise::Unidentified,
                 ..
@@ -143,12 +115,12 @@ impl Text {
     }
 
     /// Reads on, and puts into `hidden` which of `bytes` must not be seen. Gives how many of them may be handed on at all:
-    /// all, unless this turns out to be HTTP/2.
+    /// all, unless this turns out to be HTTP/2 after so many.
     pub(super) fn read(&mut self, bytes: &[u8], call_start: bool, hidden: &mut Vec<Range<usize>>) -> usize {
         let mut at = 0;
         match &mut self.place {
             Place::Begin(begin) if call_start && begin.before_call == 0 => {
-                begin.before_call = begin.word.length;
+                begin.before_call = begin.word.len();
             }
             Place::Line(otherwise) if call_start => {
                 self.place = Place::Begin(Begin {
@@ -174,11 +146,13 @@ impl Text {
                 }
                 Place::Target(target) => self.target(target, rest, at, hidden),
                 Place::Preface(seen) => {
-                    self.place = match HTTP2_PREFACE.as_bytes().get(seen) {
-                        Some(&expected) if expected == byte => Place::Preface(seen + 1),
-                        _ => Place::Http2,
+                    let expected = PREFACE.get(seen) == Some(&byte);
+                    self.place = match seen + 1 {
+                        _ if !expected => Place::Line(Otherwise::Unidentified),
+                        PREFACE_LENGTH => Place::Http2,
+                        seen => Place::Preface(seen),
                     };
-                    usize::from(self.place != Place::Http2)
+                    usize::from(expected)
                 }
                 Place::Http2 => return at,
             };
@@ -222,7 +196,7 @@ impl Text {
                 )
             }
             (b' ', Some(word)) if unidentified && word.begins_preface() => {
-                (Place::Preface(usize::from(word.length)), 1)
+                (Place::Preface(usize::from(word.len())), 1)
             }
             (_, Some(word))
                 if word.begins_message()
@@ -311,55 +285,16 @@ impl Text {
             self.place = Place::Fold(value);
             return 1;
         }
-        let blank = byte == b' ' || byte == b'\t';
         let (next, length) = match value {
             _ if byte == b'\r' => (value, 1),
-            Value::Before(field) if blank => (Value::Before(field), 1),
-            Value::Before(Field::Authorization) => (Value::Scheme(Word::EMPTY), 0),
-            Value::Before(Field::Opaque) => (Value::Opaque, 0),
-            Value::Scheme(word) if blank => {
-                let sigv4 = word.is(SIGV4) || word.is(SIGV4A);
-                (
-                    if sigv4 {
-                        Value::Parameter(Word::EMPTY)
-                    } else {
-                        Value::Opaque
-                    },
-                    1,
-                )
-            }
-            Value::Scheme(word) => match word.with(byte) {
-                Some(word) if SCHEMES.iter().any(|scheme| word.begins(scheme)) => (Value::Scheme(word), 1),
-                _ => (Value::Opaque, 0),
-            },
-            Value::Parameter(word) if blank && word.is_empty() => (value, 1),
-            Value::Parameter(word) => match word.with(byte) {
-                Some(word) if word.is(SIGV4_CREDENTIAL) => (Value::AccessKey, 1),
-                Some(word) if word.is(SIGV4_SIGNED_HEADERS) => (Value::Readable, 1),
-                Some(word) if word.is(SIGV4_SIGNATURE) => (Value::OpaqueParameter, 1),
-                Some(word)
-                    if [SIGV4_CREDENTIAL, SIGV4_SIGNED_HEADERS, SIGV4_SIGNATURE]
-                        .iter()
-                        .any(|parameter| word.begins(parameter)) =>
-                {
-                    (Value::Parameter(word), 1)
-                }
-                _ => (Value::OpaqueParameter, 0),
-            },
-            Value::AccessKey if byte == b'/' => (Value::Readable, 0),
-            Value::AccessKey | Value::OpaqueParameter | Value::Readable if byte == b',' => {
-                (Value::Parameter(Word::EMPTY), 1)
-            }
-            Value::Readable if byte.is_ascii_alphanumeric() || b"/-_;".contains(&byte) => (value, 1),
-            Value::Readable => (Value::OpaqueParameter, 0),
-            Value::AccessKey | Value::OpaqueParameter => {
-                hide(hidden, at..at + 1);
-                (value, 1)
-            }
             Value::Opaque => {
                 let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
                 hide(hidden, at..at + length);
                 (value, length)
+            }
+            _ => {
+                let Step { next, taken } = value.step(byte);
+                (next, taken.length(at, hidden))
             }
         };
         self.place = Place::Value(next);
@@ -372,36 +307,17 @@ impl Text {
             self.place = Place::Line(Otherwise::Open);
             return 0;
         }
-        let (next, length) = match target {
-            Target::Path => match memchr::memchr3(b'?', b' ', b'\n', rest) {
-                Some(end) if rest.get(end) == Some(&b'?') => (Target::Parameter(Word::EMPTY), end + 1),
-                Some(end) => (target, end),
-                None => (target, rest.len()),
-            },
-            _ if byte == b'&' => (Target::Parameter(Word::EMPTY), 1),
-            Target::Parameter(word) => match word.with(byte) {
-                Some(word) if PARAMETERS.iter().any(|parameter| word.is(parameter)) => (Target::Opaque, 1),
-                Some(word) if word.is(CREDENTIAL_PARAMETER) => (Target::AccessKey, 1),
-                Some(word)
-                    if word.begins(CREDENTIAL_PARAMETER)
-                        || PARAMETERS.iter().any(|parameter| word.begins(parameter)) =>
-                {
-                    (Target::Parameter(word), 1)
-                }
-                _ => (Target::Readable, 0),
-            },
-            Target::AccessKey if byte == b'/' || byte == b'%' => (Target::Readable, 0),
-            Target::AccessKey | Target::Opaque => {
-                hide(hidden, at..at + 1);
-                (target, 1)
-            }
-            Target::Readable => (
-                target,
-                memchr::memchr3(b'&', b' ', b'\n', rest).unwrap_or(rest.len()),
-            ),
+        let length = match target {
+            Target::Path => memchr::memchr3(b'?', b' ', b'\n', rest).unwrap_or(rest.len()),
+            Target::Readable => memchr::memchr3(b'&', b' ', b'\n', rest).unwrap_or(rest.len()),
+            Target::Parameter(_) | Target::AccessKey | Target::Opaque => 0,
         };
+        if length > 0 {
+            return length;
+        }
+        let Step { next, taken } = target.step(byte);
         self.place = Place::Target(next);
-        length
+        taken.length(at, hidden)
     }
 }
 
@@ -423,100 +339,25 @@ impl Place {
     });
 }
 
+impl Taken {
+    /// How many bytes that is, and whether they are hidden.
+    fn length(self, at: usize, hidden: &mut Vec<Range<usize>>) -> usize {
+        match self {
+            Taken::Not => 0,
+            Taken::Seen => 1,
+            Taken::Hidden => {
+                hide(hidden, at..at + 1);
+                1
+            }
+        }
+    }
+}
+
 /// Adds a range, joined to the one before where they touch.
 fn hide(hidden: &mut Vec<Range<usize>>, range: Range<usize>) {
     match hidden.last_mut() {
         Some(last) if last.end == range.start => last.end = range.end,
         _ if range.is_empty() => {}
         _ => hidden.push(range),
-    }
-}
-
-/// The first bytes of something, kept as long as they are the beginning of a word that is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Word {
-    bytes: [u8; WORD_MAX],
-    length: u8,
-}
-
-/// No word that is looked for is longer.
-const WORD_MAX: usize = 31;
-
-impl Word {
-    const EMPTY: Word = Word {
-        bytes: [0; WORD_MAX],
-        length: 0,
-    };
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// The word with one more byte, unless it is too long to be one.
-    fn with(mut self, byte: u8) -> Option<Self> {
-        *self.bytes.get_mut(usize::from(self.length))? = byte;
-        self.length += 1;
-        Some(self)
-    }
-
-    /// The word without its first bytes.
-    fn after(&self, length: u8) -> Self {
-        let bytes = self.as_bytes().get(usize::from(length)..).unwrap_or_default();
-        bytes
-            .iter()
-            .try_fold(Word::EMPTY, |word, &byte| word.with(byte))
-            .unwrap_or(Word::EMPTY)
-    }
-
-    /// Whether `whole` begins with it; case does not matter.
-    fn begins(&self, whole: &str) -> bool {
-        let length = usize::from(self.length);
-        whole
-            .as_bytes()
-            .get(..length)
-            .is_some_and(|start| start.eq_ignore_ascii_case(self.as_bytes()))
-    }
-
-    /// Whether it is this word; case does not matter.
-    fn is(&self, whole: &str) -> bool {
-        whole.as_bytes().eq_ignore_ascii_case(self.as_bytes())
-    }
-
-    /// Methods and versions are told apart by case.
-    fn is_message_start(&self) -> bool {
-        MESSAGE_STARTS
-            .iter()
-            .any(|start| start.as_bytes() == self.as_bytes())
-    }
-
-    fn begins_message(&self) -> bool {
-        MESSAGE_STARTS
-            .iter()
-            .any(|start| start.as_bytes().starts_with(self.as_bytes()))
-    }
-
-    fn begins_preface(&self) -> bool {
-        HTTP2_PREFACE.as_bytes().starts_with(self.as_bytes())
-    }
-
-    fn begins_field(&self) -> bool {
-        FIELDS
-            .iter()
-            .chain(&AUTHORIZATION_FIELDS)
-            .any(|field| self.begins(field))
-    }
-
-    fn field(&self) -> Option<Field> {
-        if AUTHORIZATION_FIELDS.iter().any(|field| self.is(field)) {
-            Some(Field::Authorization)
-        } else if FIELDS.iter().any(|field| self.is(field)) {
-            Some(Field::Opaque)
-        } else {
-            None
-        }
     }
 }
