@@ -15,8 +15,12 @@ pub(crate) mod encoder;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+#[cfg(test)]
+pub(crate) mod h2_tests;
 pub(crate) mod huffman;
 pub(crate) mod primitive;
+#[cfg(test)]
+mod property_tests;
 pub(crate) mod statics;
 mod table;
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn settings() -> Vec<u8> {
 }
 
 /// Name and value of the fields in all header blocks, with `?` for what is unknown.
-fn fields(stream: &[u8]) -> Vec<(String, String)> {
+pub(super) fn fields(stream: &[u8]) -> Vec<(String, String)> {
     let mut decoder = Decoder::new();
     let mut rest = stream.strip_prefix(PREFACE).unwrap_or(stream);
     let mut block = Vec::new();

@@ -25,6 +25,8 @@ mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 #[cfg(test)]
+mod h2_tests;
+#[cfg(test)]
 mod http2_tests;
 mod secrets;
 #[cfg(test)]
