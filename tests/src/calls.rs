@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::fake::scenario::Scenario;
+use crate::fake::scenario::{Answer, Framing, Scenario, Stop};
 use crate::fake::{Operation, Parameters};
 
 /// Claude behind an inference profile.
@@ -236,6 +236,73 @@ impl Call {
             })),
         })
     }
+}
+
+/// Every operation with every family: a plain answer, an uneven one and a tool call.
+pub fn repertoire() -> Vec<Call> {
+    let ragged = Scenario {
+        chunks: 30,
+        size: 60_000,
+        framing: Framing::Chunked,
+        ragged: Some(3),
+        stop: Some(Stop::MaxTokens),
+        ..Scenario::default()
+    };
+    let tool = Scenario {
+        answer: Answer::Tool,
+        cache_read: Some(1028),
+        cache_write: Some(12),
+        ..Scenario::default()
+    };
+    let mut calls = Vec::new();
+    for operation in Operation::ALL {
+        for model in [CLAUDE, NOVA, TITAN] {
+            calls.push(Call::new(operation, model, &Scenario::default()));
+            calls.push(Call::new(operation, model, &ragged));
+        }
+        for model in [CLAUDE, NOVA] {
+            calls.push(Call::new(operation, model, &tool).with_tools());
+        }
+    }
+    calls
+}
+
+/// What Claude's own SDK can ask for.
+pub fn claude_repertoire() -> Vec<Call> {
+    let tool = Scenario {
+        answer: Answer::Tool,
+        ..Scenario::default()
+    };
+    [Operation::InvokeModel, Operation::InvokeModelWithResponseStream]
+        .into_iter()
+        .flat_map(|operation| {
+            [
+                Call::new(operation, CLAUDE, &Scenario::default()),
+                Call::new(operation, CLAUDE, &tool).with_tools(),
+            ]
+        })
+        .collect()
+}
+
+/// So many streams that are all under way before one of them goes on, of different lengths.
+pub fn streams(count: u32) -> Vec<Call> {
+    [
+        Operation::ConverseStream,
+        Operation::InvokeModelWithResponseStream,
+    ]
+    .into_iter()
+    .cycle()
+    .zip(0..count)
+    .map(|(operation, index)| {
+        let scenario = Scenario {
+            together: count,
+            chunks: 4 + index % 7,
+            size: 200 * (index as usize % 11),
+            ..Scenario::default()
+        };
+        Call::new(operation, CLAUDE, &scenario)
+    })
+    .collect()
 }
 
 /// Percent-encodes a model id as the SDKs do: everything but unreserved characters (RFC 3986, section 2.3).

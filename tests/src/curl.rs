@@ -1,4 +1,4 @@
-//! Requests by curl: one process, several requests on one keep-alive connection.
+//! Requests by curl: one process, several requests on one connection.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -22,10 +22,25 @@ pub struct Seen {
 /// The name in the fake's certificate that AWS's own endpoint has.
 pub const AWS_HOST: &str = "bedrock-runtime.us-east-1.amazonaws.com";
 
-/// A command line that makes the calls one after the other, by AWS's own host name, signed as AWS wants it. It prints one
-/// line of JSON per call ([`Seen`]); configuration and bodies are kept in `directory`.
-pub fn command(fake: &FakeBedrock, calls: &[Call], directory: &Path) -> Result<Command> {
+/// How curl makes several requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// HTTP/1, one after the other.
+    Http1,
+    /// HTTP/2, one after the other.
+    Http2,
+    /// HTTP/2, all at once.
+    Http2Parallel,
+}
+
+/// A command line that makes the calls by AWS's own host name, signed as AWS wants it. It prints one line of JSON per call
+/// ([`Seen`]), in the order they end; configuration and bodies are kept in `directory`.
+pub fn command(fake: &FakeBedrock, calls: &[Call], manner: Manner, directory: &Path) -> Result<Command> {
     let port = fake.address().port();
+    let version = match manner {
+        Manner::Http1 => "http1.1",
+        Manner::Http2 | Manner::Http2Parallel => "http2",
+    };
     let mut configuration = String::new();
     for (index, call) in calls.iter().enumerate() {
         let body = directory.join(format!("request-{index}.json"));
@@ -39,7 +54,7 @@ pub fn command(fake: &FakeBedrock, calls: &[Call], directory: &Path) -> Result<C
             configuration,
             r#"silent
 show-error
-http1.1
+{version}
 compressed
 cacert = "{authority}"
 connect-to = "{AWS_HOST}:{port}:127.0.0.1:{port}"
@@ -60,6 +75,9 @@ write-out = "{{\"status\": %{{response_code}}, \"request_id\": \"%header{{x-amzn
     let file = directory.join("curl.conf");
     std::fs::write(&file, configuration)?;
     let mut command = Command::new("curl");
+    if manner == Manner::Http2Parallel {
+        command.args(["--parallel", "--parallel-max", "300"]);
+    }
     command.arg("--config").arg(file);
     Ok(command)
 }

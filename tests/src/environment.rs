@@ -27,7 +27,7 @@ pub fn built_client(set: &str, file: &str) -> Result<PathBuf> {
 }
 
 /// Something below the target directory that is set up before the tests.
-fn set_up(file: &str) -> Result<PathBuf> {
+pub(crate) fn set_up(file: &str) -> Result<PathBuf> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let file = target.join(file);

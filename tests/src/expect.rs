@@ -11,6 +11,9 @@ use crate::span::{Attributes, CLIENT, ERROR, Span};
 /// Clocks of the fake and of the kernel are the same clock; what lies between is scheduling on a busy machine.
 const SLACK_NS: u64 = 2_000_000_000;
 
+/// What a span says of what it does not know.
+const INCOMPLETE: &str = "geophone.incomplete";
+
 const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 
 /// Attributes that are checked by rules of their own.
@@ -75,6 +78,31 @@ pub fn findings(span: &Span, served: &Served) -> Vec<String> {
         findings.push("thread.id is missing".to_owned());
     }
     findings.extend(times(span, served));
+    findings
+}
+
+/// Everything that a span of a connection whose beginning nobody heard says and should not. It may leave things out if it
+/// says that it does.
+pub fn partial_findings(span: &Span, served: &Served) -> Vec<String> {
+    let expected = attributes(served);
+    let mut findings: Vec<String> = span
+        .attributes
+        .iter()
+        .filter(|(key, _)| !MEASURED.contains(&key.as_str()) && *key != INCOMPLETE)
+        .filter(|(key, value)| expected.get(*key) != Some(value))
+        .map(|(key, value)| format!("{key} is {value}, should be {:?}", expected.get(key)))
+        .collect();
+    let missing: Vec<&str> = expected
+        .keys()
+        .filter(|key| !span.attributes.contains_key(*key))
+        .map(String::as_str)
+        .collect();
+    if !missing.is_empty() && !span.attributes.contains_key(INCOMPLETE) {
+        findings.push(format!("{missing:?} are missing, and it does not say so"));
+    }
+    if (span.status == ERROR) != served.error.is_some() {
+        findings.push(format!("its status is {}: {}", span.status, span.message));
+    }
     findings
 }
 
@@ -269,6 +297,7 @@ mod tests {
             request_id: "request".to_owned(),
             connection: 0,
             http2: false,
+            path: "/model/amazon.nova-lite-v1%3A0/converse-stream".to_owned(),
             operation: Some(Operation::ConverseStream),
             model: "amazon.nova-lite-v1:0".to_owned(),
             host: "localhost:4443".to_owned(),

@@ -1,15 +1,17 @@
 //! Runs the `geophone` binary around real clients and collects what it says, waiting for events alone.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::calls::{Call, repertoire};
 use crate::client::{Client, Kind};
 use crate::environment::geophone;
 use crate::expect;
-use crate::fake::{FakeBedrock, Served};
-use crate::program::{Program, Signal};
+use crate::fake::{FakeBedrock, Options, Served};
+use crate::program::{DEADLINE, Program, Signal};
 use crate::span::{Span, from_otlp_json_lines};
 
 /// What geophone says on standard error once its probes are in place.
@@ -57,15 +59,10 @@ impl Recording {
         let output = Command::new("tshark")
             .arg("-r")
             .arg(self.capture())
-            .args(["-Y", "http.request || http.response"])
-            .args([
-                "-T",
-                "fields",
-                "-e",
-                "http.request.uri",
-                "-e",
-                "http.response.code",
-            ])
+            .args(["-Y", "http.request || http.response || http2.headers"])
+            .args(["-T", "fields"])
+            .args(["-e", "http.request.uri", "-e", "http2.headers.path"])
+            .args(["-e", "http.response.code", "-e", "http2.headers.status"])
             .output()
             .context("cannot start tshark: run `cargo xtask setup` first")?;
         ensure!(
@@ -75,10 +72,13 @@ impl Recording {
         );
         let (mut requests, mut responses) = (Vec::new(), Vec::new());
         for line in String::from_utf8_lossy(&output.stdout).lines() {
-            let (uri, code) = line.split_once('\t').unwrap_or((line, ""));
+            let columns: Vec<&str> = line.split('\t').collect();
+            let (paths, codes) = columns.split_at_checked(2).unwrap_or_default();
             // Several messages in one packet share a row, separated by commas.
-            requests.extend(uri.split(',').filter(|uri| !uri.is_empty()).map(str::to_owned));
-            responses.extend(code.split(',').filter_map(|code| code.parse::<u16>().ok()));
+            let paths = paths.iter().flat_map(|paths| paths.split(','));
+            requests.extend(paths.filter(|path| !path.is_empty()).map(str::to_owned));
+            let codes = codes.iter().flat_map(|codes| codes.split(','));
+            responses.extend(codes.filter_map(|code| code.parse::<u16>().ok()));
         }
         Ok((requests, responses))
     }
@@ -97,13 +97,13 @@ impl Recording {
         }
         self.replay_equals_live()?;
         let (mut requests, mut responses) = self.dissect()?;
-        let mut paths: Vec<String> = served.iter().map(path).collect();
-        // tshark shows a response once it is whole.
-        let whole = served.iter().filter(|served| served.complete);
+        let mut paths: Vec<&str> = served.iter().map(|served| served.path.as_str()).collect();
+        // tshark shows a response of HTTP/1 once it is whole, one of HTTP/2 with its head.
+        let whole = served.iter().filter(|served| served.complete || served.http2);
         let mut statuses: Vec<u16> = whole.map(|served| served.status).collect();
         requests.sort();
         responses.sort_unstable();
-        paths.sort();
+        paths.sort_unstable();
         statuses.sort_unstable();
         ensure!(
             requests == paths,
@@ -136,13 +136,6 @@ pub fn replay_with(file: &Path, options: &[&str]) -> Result<(Vec<Span>, String)>
     Ok((spans, replay.stderr()))
 }
 
-/// Path of a request as the SDKs encode it.
-fn path(served: &Served) -> String {
-    let segment = served.operation.map_or("", |operation| operation.path_segment());
-    let model = crate::calls::encode(&served.model);
-    format!("/model/{model}/{segment}")
-}
-
 /// Wants one span for every response, value by value, and no other.
 pub fn match_spans(spans: &[Span], served: &[Served]) -> Result<()> {
     let mut findings = Vec::new();
@@ -163,11 +156,16 @@ pub fn match_spans(spans: &[Span], served: &[Served]) -> Result<()> {
     if spans.len() != served.len() {
         findings.push(format!("{} spans for {} responses", spans.len(), served.len()));
     }
-    if findings.is_empty() {
-        Ok(())
-    } else {
-        bail!("{} findings:\n  {}", findings.len(), findings.join("\n  "))
+    judge(&findings)
+}
+
+/// Fails with the first of the findings and their number, if there are any.
+fn judge(findings: &[String]) -> Result<()> {
+    const SHOWN: usize = 12;
+    if let Some(first) = findings.chunks(SHOWN).next() {
+        bail!("{} findings:\n  {}", findings.len(), first.join("\n  "));
     }
+    Ok(())
 }
 
 /// Runs a client under `geophone record -- CLIENT`, which also writes the live spans, and lets `work` use it.
@@ -181,6 +179,96 @@ pub fn record<T>(
         let worked = work(&mut client)?;
         Ok((worked, client.finish()?))
     })
+}
+
+/// The whole proof on one client: it makes the calls, so many at a time, under `geophone record`, and each gets its answer,
+/// its span, and the same span from the file.
+pub fn prove(kind: Kind, options: &Options, calls: &[Call], threads: usize) -> Result<Vec<Served>> {
+    let fake = FakeBedrock::start(options)?;
+    let (seen, recording) = record(kind, &fake, |client| client.make(calls, threads))?;
+    for (call, seen) in calls.iter().zip(&seen) {
+        ensure!(seen.error.is_none(), "{kind:?} is harmed: {call:?}: {seen:?}");
+    }
+    let served = fake.log().wait_for(calls.len(), DEADLINE);
+    ensure!(
+        served
+            .iter()
+            .all(|served| served.http2 == (options.http2 && kind.speaks_http2())),
+        "{kind:?} spoke another HTTP than it should"
+    );
+    recording
+        .proves(&served)
+        .with_context(|| format!("{kind:?}; geophone said:\n{}", recording.stderr))?;
+    Ok(served)
+}
+
+/// Attaches to a client that has called before and keeps its connections, lets it call on, and wants its spans to be right:
+/// all of them where every call is told apart by what passes now, else whatever they say.
+pub fn attach_in_the_middle(kind: Kind) -> Result<()> {
+    let fake = FakeBedrock::start(&Options::http2())?;
+    let calls: Vec<Call> = repertoire().into_iter().filter(|call| !call.tools).collect();
+    let mut client = Client::start(kind, &fake)?;
+    let before = client.make(&calls, 4)?;
+    ensure!(before.iter().all(|seen| seen.error.is_none()), "{before:?}");
+    let before = fake.log().wait_for(calls.len(), DEADLINE).len();
+
+    let agent = Agent::attach(&[client.pid()])?;
+    let seen = client.make(&calls, 4)?;
+    ensure!(
+        seen.iter().all(|seen| seen.error.is_none()),
+        "{kind:?} is harmed: {seen:?}"
+    );
+    client.finish()?;
+    let served = fake.log().wait_for(before + calls.len(), DEADLINE);
+    let served = served.get(before..).context("the calls were served")?;
+    let stderr = agent.stderr();
+    let spans = agent.ended()?;
+    let matched = if kind.multiplexes() {
+        match_partly(&spans, served)
+    } else {
+        match_spans(&spans, served)
+    };
+    matched.with_context(|| format!("{kind:?}, attached to in the middle; geophone said:\n{stderr}"))
+}
+
+/// Wants no span that says something wrong of a connection whose beginning nobody heard, and one for every response: what
+/// is missing must be said to be.
+pub fn match_partly(spans: &[Span], served: &[Served]) -> Result<()> {
+    let mut findings = Vec::new();
+    let mut left: Vec<&Served> = served.iter().collect();
+    for span in spans {
+        let best = left
+            .iter()
+            .enumerate()
+            .map(|(index, served)| {
+                (
+                    expect::partial_findings(span, served),
+                    index,
+                    served.received_unix_ns,
+                )
+            })
+            .min_by_key(|(findings, _, received)| (findings.len(), received.abs_diff(span.start)));
+        match best {
+            Some((wrong, index, _)) => {
+                let served = left.swap_remove(index);
+                findings.extend(
+                    wrong
+                        .into_iter()
+                        .map(|wrong| format!("{} {}: {wrong}", served.request_id, span.name)),
+                );
+            }
+            None => findings.push(format!("a span too many: {span:?}")),
+        }
+    }
+    findings.extend(left.iter().map(|served| format!("no span for {served:?}")));
+    judge(&findings)
+}
+
+/// Wants all of it to have been one connection.
+pub fn one_connection(served: &[Served]) -> Result<()> {
+    let connections: BTreeSet<u64> = served.iter().map(|served| served.connection).collect();
+    ensure!(connections.len() == 1, "{} connections", connections.len());
+    Ok(())
 }
 
 /// Runs any command under `geophone record`. `run` starts what it is given and waits for its end; it gives back what it

@@ -15,3 +15,4 @@ pub mod fake;
 pub mod harness;
 pub mod program;
 pub mod span;
+pub mod uv;

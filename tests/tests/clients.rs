@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tracer_tests::calls::{CLAUDE, Call, NOVA, SONIC, TITAN, TOOL};
+use tracer_tests::calls::{CLAUDE, Call, NOVA, SONIC, TITAN, TOOL, claude_repertoire};
 use tracer_tests::client::{Build, Client, Http, Kind, Provider, Seen};
 use tracer_tests::curl;
 use tracer_tests::fake::scenario::{Answer, Failure, Framing, Scenario, Stop};
@@ -102,26 +102,19 @@ fn node_understands_every_answer_over_tls_1_2() -> Result<()> {
     run_repertoire(Kind::Node, &options)
 }
 
-fn http2() -> Options {
-    Options {
-        http2: true,
-        ..Options::default()
-    }
-}
-
 #[test]
 fn javascript_clients_understand_every_answer() -> Result<()> {
     for kind in [Kind::JavaScriptSdk, Kind::NodeFetch, Kind::Bun, Kind::Deno] {
-        run_repertoire(kind, &http2()).with_context(|| format!("{kind:?}"))?;
+        run_repertoire(kind, &Options::http2()).with_context(|| format!("{kind:?}"))?;
     }
     Ok(())
 }
 
 #[test]
 fn anthropics_sdk_understands_claude() -> Result<()> {
-    let fake = FakeBedrock::start(&http2())?;
+    let fake = FakeBedrock::start(&Options::http2())?;
     let mut client = Client::start(Kind::AnthropicJavaScript, &fake)?;
-    let calls = claude_in_its_own_words();
+    let calls = claude_repertoire();
     let seen = client.make(&calls, 4)?;
     client.finish()?;
     let served = fake.log().wait_for(calls.len(), DEADLINE);
@@ -138,7 +131,7 @@ fn anthropics_sdk_understands_claude() -> Result<()> {
 
 #[test]
 fn httpx_understands_every_answer() -> Result<()> {
-    run_repertoire(Kind::Httpx, &http2())
+    run_repertoire(Kind::Httpx, &Options::http2())
 }
 
 #[test]
@@ -147,12 +140,12 @@ fn rust_clients_understand_every_answer() -> Result<()> {
         for provider in [Provider::Ring, Provider::AwsLc] {
             for build in [Build::Debug, Build::Release, Build::Fat, Build::FatStripped] {
                 let kind = Kind::Hyper(provider, build, http);
-                run_repertoire(kind, &http2()).with_context(|| format!("{kind:?}"))?;
+                run_repertoire(kind, &Options::http2()).with_context(|| format!("{kind:?}"))?;
             }
         }
     }
     for stripped in [false, true] {
-        run_repertoire(Kind::RustSdk { stripped }, &http2())?;
+        run_repertoire(Kind::RustSdk { stripped }, &Options::http2())?;
     }
     Ok(())
 }
@@ -161,7 +154,7 @@ fn rust_clients_understand_every_answer() -> Result<()> {
 fn go_understands_every_answer() -> Result<()> {
     for http in [Http::One, Http::Two] {
         for stripped in [false, true] {
-            run_repertoire(Kind::Go { stripped, http }, &http2())?;
+            run_repertoire(Kind::Go { stripped, http }, &Options::http2())?;
         }
     }
     Ok(())
@@ -170,7 +163,7 @@ fn go_understands_every_answer() -> Result<()> {
 #[test]
 fn a_conversation_goes_both_ways_at_once() -> Result<()> {
     for kind in [Kind::JavaScriptSdk, Kind::RustSdk { stripped: false }] {
-        let fake = FakeBedrock::start(&http2())?;
+        let fake = FakeBedrock::start(&Options::http2())?;
         let mut client = Client::start(kind, &fake)?;
         let call = Call::new(
             Operation::InvokeModelWithBidirectionalStream,
@@ -214,7 +207,7 @@ fn a_hundred_streams_share_a_connection_and_are_under_way_together() -> Result<(
             http: Http::Two,
         },
     ] {
-        let fake = FakeBedrock::start(&http2())?;
+        let fake = FakeBedrock::start(&Options::http2())?;
         let mut client = Client::start(kind, &fake)?;
         let seen = client.make(&calls, calls.len())?;
         client.finish()?;
@@ -237,7 +230,7 @@ fn a_connection_that_takes_no_more_answers_what_it_has_begun() -> Result<()> {
         http: Http::Two,
     };
     for kind in [go, Kind::JavaScriptSdk, Kind::RustSdk { stripped: false }] {
-        let fake = FakeBedrock::start(&http2())?;
+        let fake = FakeBedrock::start(&Options::http2())?;
         let mut client = Client::start(kind, &fake)?;
         let leave = Scenario {
             leave: true,
@@ -258,7 +251,7 @@ fn a_connection_that_takes_no_more_answers_what_it_has_begun() -> Result<()> {
 
 #[test]
 fn a_stream_that_is_reset_takes_no_other_with_it() -> Result<()> {
-    let fake = FakeBedrock::start(&http2())?;
+    let fake = FakeBedrock::start(&Options::http2())?;
     let mut client = Client::start(Kind::Hyper(Provider::Ring, Build::Release, Http::Two), &fake)?;
     let (cut, whole) = (
         Scenario {
@@ -307,27 +300,6 @@ fn http2_needs_no_tls() -> Result<()> {
     assert!(served[0].http2);
     assert_eq!(answer["output"]["message"]["content"][0]["text"], served[0].text);
     Ok(())
-}
-
-/// What Claude's own SDK can ask for.
-fn claude_in_its_own_words() -> Vec<Call> {
-    [Operation::InvokeModel, Operation::InvokeModelWithResponseStream]
-        .into_iter()
-        .flat_map(|operation| {
-            [
-                Call::new(operation, CLAUDE, &Scenario::default()),
-                Call::new(
-                    operation,
-                    CLAUDE,
-                    &Scenario {
-                        answer: Answer::Tool,
-                        ..Scenario::default()
-                    },
-                )
-                .with_tools(),
-            ]
-        })
-        .collect()
 }
 
 /// One call of boto3 with one scenario.
@@ -492,7 +464,7 @@ fn curl_is_served_by_the_name_of_aws() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let calls = [Operation::Converse, Operation::InvokeModelWithResponseStream]
         .map(|operation| Call::new(operation, NOVA, &Scenario::default()));
-    let output = curl::command(&fake, &calls, directory.path())?.output()?;
+    let output = curl::command(&fake, &calls, curl::Manner::Http1, directory.path())?.output()?;
     assert!(output.status.success(), "{output:?}");
     let seen = curl::read(&String::from_utf8_lossy(&output.stdout))?;
     let served = fake.log().wait_for(2, DEADLINE);

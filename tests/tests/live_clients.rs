@@ -1,60 +1,23 @@
 //! Every kind of client under live probes: each span is compared value by value with what was served, the recording
 //! replays to the same spans, and tshark finds the same HTTP in it.
 
-use anyhow::{Result, ensure};
-use tracer_tests::calls::{CLAUDE, Call, NOVA, TITAN};
+use anyhow::Result;
+use tracer_tests::calls::{CLAUDE, Call, NOVA, claude_repertoire, repertoire};
 use tracer_tests::client::Kind;
 use tracer_tests::environment::can_trace;
-use tracer_tests::fake::scenario::{Answer, Framing, Scenario, Stop};
+use tracer_tests::fake::scenario::Scenario;
 use tracer_tests::fake::{FakeBedrock, Operation, Options, TlsVersions};
+use tracer_tests::harness::prove;
 use tracer_tests::program::{DEADLINE, Program};
 use tracer_tests::{curl, harness};
-
-/// Every operation with every family: a plain answer, an uneven one and a tool call.
-fn repertoire() -> Vec<Call> {
-    let ragged = Scenario {
-        chunks: 30,
-        size: 60_000,
-        framing: Framing::Chunked,
-        ragged: Some(3),
-        stop: Some(Stop::MaxTokens),
-        ..Scenario::default()
-    };
-    let tool = Scenario {
-        answer: Answer::Tool,
-        cache_read: Some(1028),
-        cache_write: Some(12),
-        ..Scenario::default()
-    };
-    let mut calls = Vec::new();
-    for operation in Operation::ALL {
-        for model in [CLAUDE, NOVA, TITAN] {
-            calls.push(Call::new(operation, model, &Scenario::default()));
-            calls.push(Call::new(operation, model, &ragged));
-        }
-        for model in [CLAUDE, NOVA] {
-            calls.push(Call::new(operation, model, &tool).with_tools());
-        }
-    }
-    calls
-}
-
-fn traced_client(kind: Kind, options: &Options, calls: &[Call], threads: usize) -> Result<()> {
-    let fake = FakeBedrock::start(options)?;
-    let (seen, recording) = harness::record(kind, &fake, |client| client.make(calls, threads))?;
-    for (call, seen) in calls.iter().zip(&seen) {
-        ensure!(seen.error.is_none(), "the client is harmed: {call:?}: {seen:?}");
-    }
-    let served = fake.log().wait_for(calls.len(), DEADLINE);
-    recording.proves(&served)
-}
 
 #[test]
 fn boto3_one_call_after_the_other() -> Result<()> {
     if !can_trace() {
         return Ok(());
     }
-    traced_client(Kind::Boto3, &Options::default(), &repertoire(), 1)
+    prove(Kind::Boto3, &Options::default(), &repertoire(), 1)?;
+    Ok(())
 }
 
 #[test]
@@ -67,7 +30,8 @@ fn boto3_with_threads_over_a_pool_of_kept_connections() -> Result<()> {
         tls: TlsVersions::Tls12,
         ..Options::default()
     };
-    traced_client(Kind::Boto3, &options, &calls, 12)
+    prove(Kind::Boto3, &options, &calls, 12)?;
+    Ok(())
 }
 
 #[test]
@@ -75,7 +39,8 @@ fn aiobotocore_over_memory_bios() -> Result<()> {
     if !can_trace() {
         return Ok(());
     }
-    traced_client(Kind::Aiobotocore, &Options::default(), &repertoire(), 8)
+    prove(Kind::Aiobotocore, &Options::default(), &repertoire(), 8)?;
+    Ok(())
 }
 
 #[test]
@@ -99,7 +64,31 @@ fn node_with_the_library_inside_its_binary() -> Result<()> {
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
         ));
     }
-    traced_client(Kind::Node, &Options::default(), &calls, 6)
+    prove(Kind::Node, &Options::default(), &calls, 6)?;
+    Ok(())
+}
+
+#[test]
+fn fetch_of_node() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    prove(Kind::NodeFetch, &Options::http2(), &repertoire(), 6)?;
+    Ok(())
+}
+
+#[test]
+fn anthropics_sdk_for_javascript() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    prove(
+        Kind::AnthropicJavaScript,
+        &Options::http2(),
+        &claude_repertoire(),
+        4,
+    )?;
+    Ok(())
 }
 
 #[test]
@@ -110,7 +99,7 @@ fn curl_on_one_connection_to_the_name_of_aws() -> Result<()> {
     let fake = FakeBedrock::start(&Options::default())?;
     let directory = tempfile::tempdir()?;
     let calls = repertoire();
-    let command = curl::command(&fake, &calls, directory.path())?;
+    let command = curl::command(&fake, &calls, curl::Manner::Http1, directory.path())?;
     let (printed, recording) = harness::record_command(&command, |command| {
         let mut program = Program::start("curl", command)?;
         program.close_stdin();

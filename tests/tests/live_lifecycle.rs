@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tracer_tests::calls::{CLAUDE, Call, NOVA};
 use tracer_tests::client::{Client, Kind};
+use tracer_tests::curl;
 use tracer_tests::environment::{can_trace, geophone};
 use tracer_tests::fake::scenario::Scenario;
 use tracer_tests::fake::{FakeBedrock, Operation, Options};
@@ -346,7 +347,7 @@ fn exec_sees_a_command_that_calls_at_once_and_ends() -> Result<()> {
     let fake = FakeBedrock::start(&Options::default())?;
     let directory = tempfile::tempdir()?;
     let calls = [Call::new(Operation::Converse, CLAUDE, &Scenario::default())];
-    let command = tracer_tests::curl::command(&fake, &calls, directory.path())?;
+    let command = curl::command(&fake, &calls, curl::Manner::Http1, directory.path())?;
     for round in 1..=5 {
         let (code, _, spans) = run_exec(&command)?;
         assert_eq!(code, Some(0));

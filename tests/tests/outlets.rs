@@ -51,7 +51,7 @@ fn trace_with(environment: &[(&str, String)]) -> Result<(Vec<Served>, String)> {
 
 /// The same without a kernel: what a client did is recorded at the fake and replayed.
 fn replay_with(environment: &[(&str, String)]) -> Result<(Vec<Served>, String)> {
-    let recording = tapped::record(Kind::Boto3, &calls())?;
+    let recording = tapped::record(Kind::Boto3, &calls(), 4, &Options::default())?;
     let mut command = Command::new(geophone()?);
     command.arg("replay").arg(recording.file());
     command.envs(environment.iter().map(|(name, value)| (name, value)));

@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tracer_tests::calls::{CLAUDE, Call, NOVA, TITAN, TOOL};
 use tracer_tests::client::Kind;
-use tracer_tests::fake::Operation;
 use tracer_tests::fake::scenario::{Answer, Failure, Framing, Scenario, Stop};
+use tracer_tests::fake::{Operation, Options};
 use tracer_tests::harness::{match_spans, replay, replay_with};
 
 fn replay_tells_what_was_served(kind: Kind, calls: &[Call]) -> Result<()> {
-    let recording = tapped::record(kind, calls)?;
+    let recording = tapped::record(kind, calls, 4, &Options::default())?;
     let (spans, said) = replay(&recording.file())?;
     match_spans(&spans, &recording.served).with_context(|| format!("replay said:\n{said}"))
 }
@@ -141,7 +141,7 @@ fn content_is_what_was_said_and_only_when_asked_for() -> Result<()> {
     for call in &mut calls {
         call.prompt.push_str(CANARY);
     }
-    let recording = tapped::record(Kind::Boto3, &calls)?;
+    let recording = tapped::record(Kind::Boto3, &calls, 4, &Options::default())?;
     let (without, _) = replay(&recording.file())?;
     let told = format!("{without:?}");
     for word in [CANARY, "geologist", "Granite", "Zürich"] {

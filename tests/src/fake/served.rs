@@ -14,6 +14,8 @@ pub struct Served {
     pub connection: u64,
     /// Whether the connection speaks HTTP/2.
     pub http2: bool,
+    /// Path of the request, as it was sent.
+    pub path: String,
     /// Operation, where the path names one.
     pub operation: Option<Operation>,
     /// Model identifier of the path, percent-decoded.

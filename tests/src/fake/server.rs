@@ -67,6 +67,16 @@ pub struct Options {
     pub tap: Option<Tap>,
 }
 
+impl Options {
+    /// HTTP/2 for clients that can.
+    pub fn http2() -> Self {
+        Self {
+            http2: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// A running fake; stops when dropped.
 #[derive(Debug)]
 pub struct FakeBedrock {
@@ -256,6 +266,7 @@ async fn answer(
         request_id,
         connection,
         http2: head.version == Version::HTTP_2,
+        path: head.uri.path().to_owned(),
         operation: routed.as_ref().map(|(operation, _)| *operation),
         model: routed
             .as_ref()

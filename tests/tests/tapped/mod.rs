@@ -31,15 +31,15 @@ impl Recording {
     }
 }
 
-/// Lets a client make calls that get one response each, and records them.
-pub(crate) fn record(kind: Kind, calls: &[Call]) -> Result<Recording> {
+/// Lets a client make calls that get one response each, so many at a time, and records them.
+pub(crate) fn record(kind: Kind, calls: &[Call], threads: usize, options: &Options) -> Result<Recording> {
     let tap = Tap::default();
     let fake = FakeBedrock::start(&Options {
         tap: Some(tap.clone()),
-        ..Options::default()
+        ..options.clone()
     })?;
     let mut client = Client::start(kind, &fake)?;
-    client.make(calls, 4)?;
+    client.make(calls, threads)?;
     client.finish()?;
     let served = fake.log().wait_for(calls.len(), DEADLINE);
     // Connections are closed when the fake is gone.
