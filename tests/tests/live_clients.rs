@@ -7,7 +7,7 @@ use tracer_tests::client::Kind;
 use tracer_tests::environment::can_trace;
 use tracer_tests::fake::scenario::Scenario;
 use tracer_tests::fake::{FakeBedrock, Operation, Options, TlsVersions};
-use tracer_tests::harness::prove;
+use tracer_tests::harness::{attach_in_the_middle, prove};
 use tracer_tests::program::{DEADLINE, Program};
 use tracer_tests::{curl, harness};
 
@@ -75,6 +75,14 @@ fn fetch_of_node() -> Result<()> {
     }
     prove(Kind::NodeFetch, &Options::http2(), &repertoire(), 6)?;
     Ok(())
+}
+
+#[test]
+fn fetch_that_is_attached_to_in_the_middle() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    attach_in_the_middle(Kind::NodeFetch)
 }
 
 #[test]
