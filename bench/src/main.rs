@@ -3,6 +3,7 @@
 //!
 //! - [`calls`]: one TLS call in the traced process
 //! - [`clients`]: one Bedrock call in a boto3 program, against instrumentation inside that program
+//! - [`hpack`]: one header block of HTTP/2, against h2
 //! - [`replay`]: bytes through the whole pipeline
 //! - [`streams`]: memory and loss with many streams at once
 
@@ -12,6 +13,7 @@ mod agent;
 mod calls;
 mod client;
 mod clients;
+mod hpack;
 mod replay;
 mod report;
 mod streams;
@@ -65,6 +67,7 @@ struct Setup {
 enum Section {
     Calls,
     Clients,
+    Hpack,
     Replay,
     Streams,
 }
@@ -79,6 +82,7 @@ fn main() -> Result<()> {
         match section {
             Section::Calls => calls::measure(&setup, &mut report)?,
             Section::Clients => clients::measure(&setup, &mut report)?,
+            Section::Hpack => hpack::measure(&setup, &mut report)?,
             Section::Replay => replay::measure(&setup, &mut report)?,
             Section::Streams => streams::measure(&setup, &mut report)?,
         }

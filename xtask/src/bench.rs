@@ -18,7 +18,7 @@ pub(crate) fn run_it(arguments: &[String]) -> Result<()> {
         "--bin",
         "geophone",
     ]))?;
-    run(cargo().args(["build", "--package", "tracer-bench"]))?;
+    run(cargo().args(["build", "--release", "--package", "tracer-bench"]))?;
     let environment = setup::python_environment()?;
     let programs = ebpf::benchmark_programs()?;
     let standin = target().join("bench-standin");
@@ -33,7 +33,7 @@ pub(crate) fn run_it(arguments: &[String]) -> Result<()> {
         ])
         .arg(&standin)
         .arg(root().join("bench/standin.c")))?;
-    run(Command::new(target().join("debug/geophone-bench"))
+    run(Command::new(target().join("release/geophone-bench"))
         .arg("--geophone")
         .arg(target().join("release/geophone"))
         .arg("--programs")

@@ -37,8 +37,8 @@ pub struct Decoder {
     table: Table,
     /// Entries inserted so far; what an index beyond them refers to does not exist. `None`: nobody knows.
     inserted: Option<u64>,
-    /// Largest table size that the peer ever announced.
-    limit: u32,
+    /// Largest table size that the peer may have announced, where that is known.
+    limit: Option<u32>,
     scratch: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ impl Decoder {
         Self {
             table: Table::new(DEFAULT_TABLE_SIZE),
             inserted: Some(0),
-            limit: DEFAULT_TABLE_SIZE,
+            limit: None,
             scratch: Vec::new(),
         }
     }
@@ -67,9 +67,10 @@ impl Decoder {
     }
 
     /// The peer, who receives these header blocks, announced `SETTINGS_HEADER_TABLE_SIZE`. The table changes only when the
-    /// sender says so in a header block; this tells how far it may.
+    /// sender says so in a header block; this tells how far it may. Without it the sender is believed, since the other
+    /// direction of the connection may not have been heard.
     pub fn limit(&mut self, octets: u32) {
-        self.limit = self.limit.max(octets);
+        self.limit = Some(self.limit.unwrap_or(DEFAULT_TABLE_SIZE).max(octets));
     }
 
     /// Reads one complete header block and tells its fields in their order. When it turns out to be malformed, the fields
@@ -124,7 +125,7 @@ impl Decoder {
         // The five representations of RFC 7541 section 6. Size updates may stand at the beginning only.
         while octets.first().is_some_and(|first| first >> 5 == 0b001) {
             let size = octets.integer(5)?;
-            if size > self.limit && !self.is_desynchronised() {
+            if self.limit.is_some_and(|limit| size > limit) && !self.is_desynchronised() {
                 return Err(Malformed::SizeUpdate);
             }
             self.table.resize(size);

@@ -30,6 +30,7 @@ fn line((name, value): Told) -> String {
 
 fn malformed(block: &str) -> Malformed {
     let mut decoder = Decoder::new();
+    decoder.limit(0);
     let (_, outcome) = told(&mut decoder, &hex(block));
     assert!(decoder.is_desynchronised(), "{block}");
     outcome.expect_err(block)
@@ -201,6 +202,8 @@ fn several_size_updates_may_stand_at_the_beginning() {
     );
     decoder.limit(65_536);
     assert!(lines(&mut decoder, &hex("3f e1 ff 03")).is_empty());
+    // Where nobody heard what the peer announced.
+    assert!(lines(&mut Decoder::new(), &hex("3f e1 ff 03")).is_empty());
     assert!(!decoder.is_desynchronised());
 }
 
