@@ -5,12 +5,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tracer_tests::calls::{CLAUDE, Call, NOVA, SONIC, TITAN, TOOL, claude_repertoire};
+use tracer_tests::calls::{CLAUDE, Call, NOVA, SONIC, TITAN, TOOL, claude_repertoire, streams};
 use tracer_tests::client::{Build, Client, Http, Kind, Provider, Seen};
-use tracer_tests::curl;
 use tracer_tests::fake::scenario::{Answer, Failure, Framing, Scenario, Stop};
 use tracer_tests::fake::{FakeBedrock, Operation, Options, Served, TlsVersions};
+use tracer_tests::harness::one_connection;
 use tracer_tests::program::DEADLINE;
+use tracer_tests::{curl, uv};
 
 /// Every operation with every family and the usual ways to answer.
 fn repertoire() -> Vec<Call> {
@@ -189,15 +190,7 @@ fn a_conversation_goes_both_ways_at_once() -> Result<()> {
 
 #[test]
 fn a_hundred_streams_share_a_connection_and_are_under_way_together() -> Result<()> {
-    const STREAMS: u32 = 100;
-    let scenario = Scenario {
-        together: STREAMS,
-        chunks: 6,
-        ..Scenario::default()
-    };
-    let calls: Vec<Call> = (0..STREAMS)
-        .map(|_| Call::new(Operation::ConverseStream, CLAUDE, &scenario))
-        .collect();
+    let calls = streams(100);
     for kind in [
         Kind::Httpx,
         Kind::Deno,
@@ -216,9 +209,7 @@ fn a_hundred_streams_share_a_connection_and_are_under_way_together() -> Result<(
             assert_eq!(seen.error, None, "{kind:?}: {seen:?}");
             assert_eq!(seen.text, served_for(&served, seen)?.text);
         }
-        assert!(kind.multiplexes());
-        let connections: BTreeSet<u64> = served.iter().map(|served| served.connection).collect();
-        assert_eq!(connections.len(), 1, "{kind:?}");
+        one_connection(&served)?;
     }
     Ok(())
 }
@@ -455,6 +446,33 @@ fn nonsense_gets_a_reason() -> Result<()> {
             .and_then(|body: &Value| body["message"].as_str());
         assert!(message.is_some_and(|text| text.contains(reason)), "{seen:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn curl_makes_all_calls_at_once_on_one_connection() -> Result<()> {
+    let fake = FakeBedrock::start(&Options::http2())?;
+    let directory = tempfile::tempdir()?;
+    let calls = streams(50);
+    let output = curl::command(&fake, &calls, curl::Manner::Http2Parallel, directory.path())?.output()?;
+    assert!(output.status.success(), "{output:?}");
+    let seen = curl::read(&String::from_utf8_lossy(&output.stdout))?;
+    assert_eq!(seen.len(), calls.len());
+    assert!(seen.iter().all(|seen| seen.status == 200), "{seen:?}");
+    one_connection(&fake.log().wait_for(calls.len(), DEADLINE))
+}
+
+#[test]
+fn uv_posts_to_the_address_of_a_model() -> Result<()> {
+    let fake = FakeBedrock::start(&Options::http2())?;
+    let directory = tempfile::tempdir()?;
+    let output = uv::publish(&fake, CLAUDE, directory.path())?.output()?;
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let served = fake.log().wait_for(1, DEADLINE);
+    assert_eq!(
+        (served[0].operation, served[0].model.as_str(), served[0].status),
+        (Some(Operation::InvokeModel), CLAUDE, 403)
+    );
     Ok(())
 }
 
