@@ -3,7 +3,7 @@
 //! At return the real count is known: a write that asks to be called again (`SSL_ERROR_WANT_WRITE`) would otherwise be
 //! seen twice. The buffer was just touched by the cipher, so it is in memory, which `bpf_probe_read_user` needs.
 
-use aya_ebpf::EbpfContext as _;
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::helpers::generated::bpf_get_attach_cookie;
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
@@ -36,6 +36,25 @@ pub(crate) struct Call {
     size: u64,
     /// Where the count will be; 0 where the result is the count.
     count: u64,
+}
+
+impl Call {
+    /// A call whose result is the count.
+    #[inline(always)]
+    pub(crate) fn new(connection: u64, buffer: u64, size: u64) -> Self {
+        Self {
+            connection,
+            buffer,
+            size,
+            count: 0,
+        }
+    }
+
+    /// Whether the buffer has room for so much.
+    #[inline(always)]
+    pub(crate) fn holds(&self, count: u64) -> bool {
+        count <= self.size
+    }
 }
 
 impl CallKey {
@@ -102,6 +121,9 @@ pub(crate) fn leave(context: &RetProbeContext) {
 
     let result: i32 = context.ret();
     if result <= 0 {
+        if result == 0 && !shape.write && !shape.beginnings_told && call.size != 0 {
+            connection::ended(caller, call.connection);
+        }
         return;
     }
     let count = if call.count == 0 {
@@ -116,14 +138,17 @@ pub(crate) fn leave(context: &RetProbeContext) {
             }
         }
     };
-    if count > call.size {
+    if !call.holds(count) {
         warn!(
             context,
             "a call on a buffer of {} bytes says it moved {}: not handed over", call.size, count
         );
         return;
     }
-    moved(context, caller, key, &call, count);
+    if !shape.beginnings_told && shape.write {
+        connection::begin_by_bytes(caller, call.connection, call.buffer);
+    }
+    moved(context, caller, key, &call, count, flag::JOINED_LATE);
 }
 
 /// Continues [`leave`] for a call that wants more than one record.
@@ -145,14 +170,21 @@ pub(crate) fn forget(key: CallKey) {
     let _gone = CALLS.remove(key);
 }
 
-/// `count` bytes passed.
+/// `count` bytes passed. A connection that was never seen before is taken up as `flags` says.
 #[inline(always)]
-fn moved(context: &RetProbeContext, caller: Caller, key: CallKey, call: &Call, count: u64) {
+pub(crate) fn moved<C: EbpfContext>(
+    context: &C,
+    caller: Caller,
+    key: CallKey,
+    call: &Call,
+    count: u64,
+    flags: u32,
+) {
     if count == 0 {
         return;
     }
     let write = key.write != 0;
-    let Some(connection) = connection::find_or_join(caller, call.connection, flag::JOINED_LATE) else {
+    let Some(connection) = connection::find_or_join(caller, call.connection, flags) else {
         return;
     };
     let decided = connection.update_verdict(caller, call.connection);

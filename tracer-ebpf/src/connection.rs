@@ -11,6 +11,9 @@ use crate::{emit, hints};
 /// `SSL_CTRL_SET_TLSEXT_HOSTNAME` of `openssl/tls1.h`; the macro `SSL_set_tlsext_host_name` comes to this.
 const SET_SERVER_NAME: i32 = 55;
 
+/// Beside the flags of a record: the peer has ended the connection.
+const ENDED: u64 = 1 << 32;
+
 /// Where an object lives. Its generation is in the value: whoever calls a function knows the address only.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -27,6 +30,8 @@ pub(crate) struct Stream {
     pub(crate) offset: u64,
     /// Bytes handed over while the verdict was unknown.
     prefix: u64,
+    /// The cipher state in use, for rustls; else 0.
+    cipher: u64,
 }
 
 /// A connection object between its creation and its end.
@@ -41,7 +46,7 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     /// One of [`verdict`].
     pub(crate) verdict: u32,
-    /// [`flag::JOINED_LATE`] or nothing.
+    /// Of [`flag`] those that do not change from call to call; and [`ENDED`].
     pub(crate) flags: u64,
 }
 
@@ -61,6 +66,7 @@ impl Connection {
         let idle = Stream {
             offset: maps::zero(),
             prefix: maps::zero(),
+            cipher: maps::zero(),
         };
         Self {
             read: idle,
@@ -141,7 +147,74 @@ pub(crate) fn is_ignored(caller: Caller, address: u64) -> bool {
     }
 }
 
-/// `SSL_new` returned.
+/// Whether a cipher state is that of a direction of a connection. It may once have been, and its memory be another's now.
+#[inline(always)]
+pub(crate) fn uses(caller: Caller, address: u64, write: bool, cipher: u64) -> bool {
+    match CONNECTIONS.get_ptr_mut(ConnectionKey::new(caller, address)) {
+        // SAFETY: as in `find_or_join`.
+        Some(known) => unsafe { (*known).stream(write).cipher == cipher },
+        None => false,
+    }
+}
+
+/// Whether the cipher state that a connection goes by is no longer the one it writes with.
+#[inline(always)]
+pub(crate) fn has_moved_on(caller: Caller, address: u64) -> bool {
+    match CONNECTIONS.get_ptr(ConnectionKey::new(caller, address)) {
+        // SAFETY: a live map value.
+        Some(known) => unsafe { (*known).write.cipher != address && (*known).write.cipher != 0 },
+        None => false,
+    }
+}
+
+/// A direction of a connection has another cipher state from now on.
+#[inline(always)]
+pub(crate) fn use_cipher(caller: Caller, address: u64, write: bool, cipher: u64) {
+    if let Some(known) = CONNECTIONS.get_ptr_mut(ConnectionKey::new(caller, address)) {
+        // SAFETY: as in `find_or_join`.
+        unsafe { (*known).stream(write).cipher = cipher };
+    }
+}
+
+/// A new generation at an address, whatever was there before.
+#[inline(always)]
+pub(crate) fn begin(caller: Caller, address: u64, flags: u32) -> bool {
+    let fresh = Connection::new(caller, u64::from(flags));
+    let key = ConnectionKey::new(caller, address);
+    let inserted = CONNECTIONS.insert(key, fresh, 0).is_ok();
+    if !inserted {
+        maps::lose(loss::MAP_FULL, 1, 0);
+    }
+    inserted
+}
+
+/// A write of a library that does not tell when a connection object is made: where a connection begins, and where another
+/// one is at the address of an old one, shows in what is written.
+#[inline(always)]
+pub(crate) fn begin_by_bytes(caller: Caller, address: u64, buffer: u64) {
+    let is_new = match CONNECTIONS.get_ptr(ConnectionKey::new(caller, address)) {
+        Some(known) => {
+            // SAFETY: a live map value.
+            let known = unsafe { &*known };
+            known.flags & ENDED != 0 || known.write.offset != 0 && hints::is_preface(buffer)
+        }
+        None => hints::begins(buffer, true),
+    };
+    if is_new {
+        begin(caller, address, 0);
+    }
+}
+
+/// A read said that the peer has ended the connection.
+#[inline(always)]
+pub(crate) fn ended(caller: Caller, address: u64) {
+    if let Some(known) = CONNECTIONS.get_ptr_mut(ConnectionKey::new(caller, address)) {
+        // SAFETY: as in `find_or_join`.
+        unsafe { (*known).flags |= ENDED };
+    }
+}
+
+/// `SSL_new` returned; or a handshake of Go begins.
 #[inline(always)]
 pub(crate) fn made(address: u64) {
     let caller = Caller::current();

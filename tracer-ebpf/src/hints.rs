@@ -22,6 +22,25 @@ const POST: Beginning = Beginning::new(b"POST ");
 const GET: Beginning = Beginning::new(b"GET ");
 const PUT: Beginning = Beginning::new(b"PUT ");
 
+/// RFC 9113 section 3.4.
+const PREFACE: Beginning = Beginning::new(b"PRI * HT");
+
+/// RFC 9110 section 9.3, RFC 5789.
+const METHODS: [Beginning; 8] = [
+    POST,
+    GET,
+    PUT,
+    Beginning::new(b"HEAD "),
+    Beginning::new(b"DELETE "),
+    Beginning::new(b"OPTIONS "),
+    Beginning::new(b"PATCH "),
+    Beginning::new(b"CONNECT "),
+];
+
+/// A SETTINGS frame of no acknowledgement, RFC 9113 section 6.5: kind 4, no flags, stream 0; of any length below 64 KiB.
+const SETTINGS: u64 = 4 << 24;
+const SETTINGS_MASK: u64 = !(0xffff << 8);
+
 /// Shortest write that is looked at: method, space, and the beginning of a path.
 const SHORTEST: u64 = 16;
 
@@ -48,6 +67,37 @@ impl Beginning {
     fn of(self, word: u64) -> bool {
         word & self.mask == self.text
     }
+}
+
+/// Whether bytes begin like a whole connection of HTTP: a request, the preface of HTTP/2, or the first frame of its server.
+/// `write`: they are sent. A response may stand there as well, but only where a request was before.
+#[inline(always)]
+pub(crate) fn begins(buffer: u64, write: bool) -> bool {
+    let Some(word) = word(buffer) else {
+        return false;
+    };
+    if write {
+        is_request(word) || PREFACE.of(word)
+    } else {
+        is_request(word) || PREFACE.of(word) || word & SETTINGS_MASK == SETTINGS
+    }
+}
+
+/// Whether a write begins like the preface of HTTP/2.
+#[inline(always)]
+pub(crate) fn is_preface(buffer: u64) -> bool {
+    word(buffer).is_some_and(|word| PREFACE.of(word))
+}
+
+#[inline(always)]
+fn is_request(word: u64) -> bool {
+    let mut found = false;
+    let mut index = 0;
+    while index < METHODS.len() {
+        found |= METHODS[index].of(word);
+        index += 1;
+    }
+    found
 }
 
 /// Whether a write begins like an HTTP/1 request to a Bedrock operation.

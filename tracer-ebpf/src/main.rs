@@ -10,6 +10,9 @@
 //! | `connection_new` | return of `SSL_new` | begins a generation |
 //! | `connection_free` | `SSL_free` | ends it |
 //! | `connection_control` | `SSL_ctrl` | takes the server name |
+//! | `rustls_encrypt`, `rustls_decrypt`, `rustls_decrypted` | rustls' ciphers | take the plaintext of records, find which two belong together |
+//! | `go_write`, `go_read`, `go_read_returns` | Go's `crypto/tls`, each `RET` of a read | copy what passed, by goroutine |
+//! | `go_handshake`, `go_close` | the same | begin and end a generation |
 //! | `process_fork`, `process_exec`, `process_exit` | the scheduler's raw tracepoints | follows children, tells ends |
 //!
 //! Nothing here parses HTTP. A program never fails: what cannot be done is counted in `LOSSES` or, where it should be
@@ -18,9 +21,13 @@
 mod call;
 mod connection;
 mod emit;
+mod go;
 mod hints;
 mod maps;
+mod partner;
 mod process;
+mod registers;
+mod rustls;
 
 use aya_ebpf::macros::{raw_tracepoint, uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RawTracePointContext, RetProbeContext};
@@ -43,6 +50,62 @@ fn call_return(context: RetProbeContext) -> u32 {
 #[uretprobe]
 fn call_return_large(context: RetProbeContext) -> u32 {
     call::leave_large(&context);
+    0
+}
+
+/// Entry of rustls' `MessageEncrypter::encrypt`; the attach cookie tells its shape.
+#[uprobe]
+fn rustls_encrypt(context: ProbeContext) -> u32 {
+    rustls::encrypt(&context);
+    0
+}
+
+/// Entry of rustls' `MessageDecrypter::decrypt`.
+#[uprobe]
+fn rustls_decrypt(context: ProbeContext) -> u32 {
+    rustls::decrypt(&context);
+    0
+}
+
+/// Return of the same.
+#[uretprobe]
+fn rustls_decrypted(context: RetProbeContext) -> u32 {
+    rustls::decrypted(&context);
+    0
+}
+
+/// Entry of Go's `crypto/tls.(*Conn).Write`; has the cookie of a write.
+#[uprobe]
+fn go_write(context: ProbeContext) -> u32 {
+    go::write(&context);
+    0
+}
+
+/// Entry of Go's `crypto/tls.(*Conn).Read`.
+#[uprobe]
+fn go_read(context: ProbeContext) -> u32 {
+    go::read(&context);
+    0
+}
+
+/// A `RET` of the same; has the cookie of a read.
+#[uprobe]
+fn go_read_returns(context: ProbeContext) -> u32 {
+    go::read_returns(&context);
+    0
+}
+
+/// Entry of Go's `crypto/tls.(*Conn).clientHandshake`.
+#[uprobe]
+fn go_handshake(context: ProbeContext) -> u32 {
+    connection::made(registers::go_call(&context).first);
+    0
+}
+
+/// Entry of Go's `crypto/tls.(*Conn).Close`.
+#[uprobe]
+fn go_close(context: ProbeContext) -> u32 {
+    connection::freed(registers::go_call(&context).first);
     0
 }
 

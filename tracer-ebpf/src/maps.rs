@@ -12,6 +12,8 @@ use tracer_common::state::{VerdictKey, loss, offset};
 use crate::call::{Call, CallKey};
 use crate::connection::{Connection, ConnectionKey};
 use crate::emit::Transfer;
+use crate::go::GoroutineKey;
+use crate::rustls::{Cipher, Decrypt};
 
 /// Calls that want more than one record, on their way from `call_return` to `call_return_large`. By thread, as `CALLS`.
 #[map]
@@ -34,6 +36,19 @@ pub(crate) static PROCESSES: HashMap<u32, u64> = HashMap::with_max_entries(limit
 /// Threads that die within a call are cleared away when they exit.
 #[map]
 pub(crate) static CALLS: HashMap<CallKey, Call> = HashMap::with_max_entries(limits::CALLS, 0);
+
+/// Reads of goroutines between entry and return.
+#[map]
+pub(crate) static GO_READS: LruHashMap<GoroutineKey, Call> = LruHashMap::with_max_entries(limits::CALLS, 0);
+
+/// Decryptions of rustls between entry and return, by thread.
+#[map]
+pub(crate) static DECRYPTS: HashMap<u64, Decrypt> = HashMap::with_max_entries(limits::CALLS, 0);
+
+/// Keys of rustls by the address of their cipher state: two for each connection.
+#[map]
+pub(crate) static CIPHERS: LruHashMap<ConnectionKey, Cipher> =
+    LruHashMap::with_max_entries(2 * limits::CONNECTIONS, 0);
 
 /// What is known of each connection object.
 #[map]

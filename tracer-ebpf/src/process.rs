@@ -8,7 +8,7 @@ use tracer_common::state::{loss, offset};
 
 use crate::call::{self, CallKey};
 use crate::maps::{self, PROCESSES};
-use crate::{emit, maps::task_offset};
+use crate::{emit, maps::task_offset, rustls};
 
 /// A process and the thread in it that a program runs for.
 #[derive(Clone, Copy)]
@@ -103,6 +103,7 @@ pub(crate) fn exited(task: *const c_void) {
     }
     call::forget(CallKey::new(caller, false));
     call::forget(CallKey::new(caller, true));
+    rustls::forget(caller);
     let signal = read::<u64>(task, offset::TASK_SIGNAL) as *const c_void;
     if read::<i32>(signal, offset::SIGNAL_LIVE) == 0 {
         emit::process(kind::EXIT, caller, start_of(task));

@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope};
 use aya::programs::{ProgramError, UProbe};
-use tracer_common::cookie::CallShape;
+use tracer_common::cookie::{CallShape, RustlsShape};
 
 use super::Error;
 use super::loader::{Kernel, chain, program};
 use super::multi::Place;
-use super::resolve::{AttachPoint, CountReturn, Role};
+use super::resolve::{AttachPoint, CountReturn, Role, RustlsLayout};
 
 /// The probes in one file. Uprobes belong to the inode: they are in every process that maps the file, now and later, under
 /// whatever path; which of those processes are looked at, the programs decide.
@@ -138,6 +138,7 @@ struct Group {
 fn groups(points: &[AttachPoint]) -> Vec<Group> {
     let mut in_order: Vec<&AttachPoint> = points.iter().collect();
     in_order.sort_by_key(|point| order(point.role));
+    let beginnings_told = points.iter().any(|point| point.role == Role::New);
     let mut ranks: Vec<(u8, Vec<Group>)> = Vec::new();
     for point in in_order {
         let rank = order(point.role);
@@ -147,7 +148,7 @@ fn groups(points: &[AttachPoint]) -> Vec<Group> {
         let Some((_, groups)) = ranks.last_mut() else {
             continue;
         };
-        for (program, cookie) in programs(point.role) {
+        for (program, cookie) in programs(point.role, beginnings_told) {
             let place = Place {
                 offset: point.offset,
                 cookie,
@@ -190,18 +191,30 @@ fn order(role: Role) -> u8 {
     }
 }
 
-/// The programs that go to a function, each with its cookie, in the order to attach them.
-fn programs(role: Role) -> Vec<(&'static str, u64)> {
-    let call = |write, count| {
-        let cookie = CallShape {
+/// The programs that go to a function, each with its cookie, in the order to attach them. `beginnings_told`: another probe
+/// of the file tells when a connection object is made.
+fn programs(role: Role, beginnings_told: bool) -> Vec<(&'static str, u64)> {
+    let cookie = |write, count| {
+        CallShape {
             write,
             count_argument: match count {
                 CountReturn::ReturnValue => None,
                 CountReturn::OutPointer { argument } => Some(argument),
             },
+            beginnings_told,
         }
-        .encode();
+        .encode()
+    };
+    let call = |write, count| {
+        let cookie = cookie(write, count);
         vec![(program::CALL_ENTRY, cookie), (program::CALL_RETURN, cookie)]
+    };
+    let shape = |layout| {
+        match layout {
+            RustlsLayout::Borrowed => RustlsShape::Borrowed,
+            RustlsLayout::Owned => RustlsShape::Owned,
+        }
+        .encode()
     };
     match role {
         Role::Read(count) => call(false, count),
@@ -209,12 +222,16 @@ fn programs(role: Role) -> Vec<(&'static str, u64)> {
         Role::New => vec![(program::CONNECTION_NEW, 0)],
         Role::Free => vec![(program::CONNECTION_FREE, 0)],
         Role::Control => vec![(program::CONNECTION_CONTROL, 0)],
-        Role::RustlsEncrypt(_)
-        | Role::RustlsDecrypt(_)
-        | Role::GoWrite
-        | Role::GoRead
-        | Role::GoReadReturn
-        | Role::GoHandshake
-        | Role::GoClose => Vec::new(),
+        Role::RustlsEncrypt(layout) => vec![(program::RUSTLS_ENCRYPT, shape(layout))],
+        Role::RustlsDecrypt(layout) => vec![
+            (program::RUSTLS_DECRYPT, shape(layout)),
+            (program::RUSTLS_DECRYPTED, shape(layout)),
+        ],
+        // The program for large calls learns from the cookie which way the bytes go.
+        Role::GoWrite => vec![(program::GO_WRITE, cookie(true, CountReturn::ReturnValue))],
+        Role::GoRead => vec![(program::GO_READ, 0)],
+        Role::GoReadReturn => vec![(program::GO_READ_RETURNS, cookie(false, CountReturn::ReturnValue))],
+        Role::GoHandshake => vec![(program::GO_HANDSHAKE, 0)],
+        Role::GoClose => vec![(program::GO_CLOSE, 0)],
     }
 }

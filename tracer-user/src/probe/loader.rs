@@ -28,15 +28,31 @@ pub(super) mod program {
     pub(in super::super) const CONNECTION_NEW: &str = "connection_new";
     pub(in super::super) const CONNECTION_FREE: &str = "connection_free";
     pub(in super::super) const CONNECTION_CONTROL: &str = "connection_control";
+    pub(in super::super) const RUSTLS_ENCRYPT: &str = "rustls_encrypt";
+    pub(in super::super) const RUSTLS_DECRYPT: &str = "rustls_decrypt";
+    pub(in super::super) const RUSTLS_DECRYPTED: &str = "rustls_decrypted";
+    pub(in super::super) const GO_WRITE: &str = "go_write";
+    pub(in super::super) const GO_READ: &str = "go_read";
+    pub(in super::super) const GO_READ_RETURNS: &str = "go_read_returns";
+    pub(in super::super) const GO_HANDSHAKE: &str = "go_handshake";
+    pub(in super::super) const GO_CLOSE: &str = "go_close";
     /// Attached to nothing: `call_return` goes on in it.
     pub(super) const CALL_RETURN_LARGE: &str = "call_return_large";
-    pub(super) const UPROBES: [&str; 6] = [
+    pub(super) const UPROBES: [&str; 14] = [
         CALL_ENTRY,
         CALL_RETURN,
         CALL_RETURN_LARGE,
         CONNECTION_NEW,
         CONNECTION_FREE,
         CONNECTION_CONTROL,
+        RUSTLS_ENCRYPT,
+        RUSTLS_DECRYPT,
+        RUSTLS_DECRYPTED,
+        GO_WRITE,
+        GO_READ,
+        GO_READ_RETURNS,
+        GO_HANDSHAKE,
+        GO_CLOSE,
     ];
     /// Programs that others go on in, with their slot.
     pub(super) const CONTINUATIONS: [(u32, &str); 1] = [(0, CALL_RETURN_LARGE)];

@@ -1,0 +1,91 @@
+//! Go's `crypto/tls`: goroutines move between threads, and their stacks move in memory.
+//!
+//! So nothing is keyed by thread, and nothing hangs on the return address: what a read gave is taken at each of its `RET`
+//! instructions. Objects on Go's heap do not move; `*tls.Conn` is the connection.
+
+use aya_ebpf::programs::ProbeContext;
+
+use crate::call::{self, Call, CallKey};
+use crate::connection;
+use crate::maps::GO_READS;
+use crate::process::Caller;
+use crate::registers;
+use tracer_common::record::flag;
+
+/// A goroutine reads one connection at a time.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct GoroutineKey {
+    process: u64,
+    goroutine: u64,
+}
+
+impl GoroutineKey {
+    #[inline(always)]
+    fn new(caller: Caller, goroutine: u64) -> Self {
+        Self {
+            process: u64::from(caller.process()),
+            goroutine,
+        }
+    }
+}
+
+/// Entry of `func (c *Conn) Write(b []byte) (int, error)`: all of it is written, or the connection fails.
+#[inline(always)]
+pub(crate) fn write(context: &ProbeContext) {
+    let caller = Caller::current();
+    if !caller.is_followed() {
+        return;
+    }
+    let arguments = registers::go_call(context);
+    if connection::is_ignored(caller, arguments.first) {
+        return;
+    }
+    let call = Call::new(arguments.first, arguments.second, arguments.third);
+    let key = CallKey::new(caller, true);
+    call::moved(context, caller, key, &call, arguments.third, flag::JOINED_LATE);
+}
+
+/// Entry of `func (c *Conn) Read(b []byte) (int, error)`.
+#[inline(always)]
+pub(crate) fn read(context: &ProbeContext) {
+    let caller = Caller::current();
+    if !caller.is_followed() {
+        return;
+    }
+    let arguments = registers::go_call(context);
+    let key = GoroutineKey::new(caller, arguments.goroutine);
+    if connection::is_ignored(caller, arguments.first) {
+        let _gone = GO_READS.remove(key);
+        return;
+    }
+    let call = Call::new(arguments.first, arguments.second, arguments.third);
+    // An LRU map: a goroutine may end within a call without a return.
+    let _full = GO_READS.insert(key, call, 0);
+}
+
+/// A `RET` of the same: the count is the first result.
+#[inline(always)]
+pub(crate) fn read_returns(context: &ProbeContext) {
+    let caller = Caller::current();
+    let results = registers::go_call(context);
+    let key = GoroutineKey::new(caller, results.goroutine);
+    let Some(saved) = GO_READS.get_ptr(key) else {
+        return;
+    };
+    // SAFETY: a live map value, which only this goroutine writes.
+    let call = unsafe { *saved };
+    let _gone = GO_READS.remove(key);
+    let count = results.first;
+    if (count as i64) <= 0 || !call.holds(count) {
+        return;
+    }
+    call::moved(
+        context,
+        caller,
+        CallKey::new(caller, false),
+        &call,
+        count,
+        flag::JOINED_LATE,
+    );
+}
