@@ -20,6 +20,8 @@ pub enum Counter {
     ConnectionsIgnored,
     /// Connections that speak HTTP/2.
     ConnectionsHttp2,
+    /// Directions of HTTP/2 connections whose header table is not known in full: joined late, cut by a hole, or broken.
+    HpackDesynchronised,
     /// Bytes of HTTP/2 connections, blanked whole since it was not known where frames begin.
     Http2BytesHidden,
     /// Connections dropped to make room for others.
@@ -62,7 +64,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 26] = [
+    pub const ALL: [Counter; 27] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -70,6 +72,7 @@ impl Counter {
         Counter::ConnectionsWanted,
         Counter::ConnectionsIgnored,
         Counter::ConnectionsHttp2,
+        Counter::HpackDesynchronised,
         Counter::Http2BytesHidden,
         Counter::ConnectionsEvicted,
         Counter::ExchangesIncomplete,
@@ -101,6 +104,7 @@ impl Counter {
             Counter::ConnectionsWanted => "connections_wanted",
             Counter::ConnectionsIgnored => "connections_ignored",
             Counter::ConnectionsHttp2 => "connections_http2",
+            Counter::HpackDesynchronised => "hpack_desynchronised",
             Counter::Http2BytesHidden => "http2_bytes_hidden",
             Counter::ConnectionsEvicted => "connections_evicted",
             Counter::ExchangesIncomplete => "exchanges_incomplete",

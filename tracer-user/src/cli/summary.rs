@@ -60,8 +60,9 @@ fn is_loss(counter: Counter) -> bool {
         | Counter::Connections
         | Counter::ConnectionsWanted
         | Counter::ConnectionsIgnored
+        | Counter::ConnectionsHttp2
         | Counter::DuplicateBytes => false,
-        Counter::ConnectionsHttp2
+        Counter::HpackDesynchronised
         | Counter::Http2BytesHidden
         | Counter::UnsynchronisedBytes
         | Counter::BodiesUndecodable

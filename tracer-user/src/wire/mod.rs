@@ -1,4 +1,4 @@
-//! Wire formats: HTTP/1, content codings, event-streams. Parsers that take bytes and yield values, never a socket.
+//! Wire formats: HTTP/1, HTTP/2, content codings, event-streams. Parsers that take bytes and yield values, never a socket.
 //!
 //! [`Conversation`] is what `conn/` keeps for each connection: it tells from the first bytes which protocol is spoken and
 //! reads it from there.
@@ -8,6 +8,7 @@ pub mod eventstream;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod http1;
+mod http2;
 #[cfg(test)]
 mod oracle_tests;
 mod sniff;
@@ -15,6 +16,7 @@ mod sniff;
 mod tests;
 
 use self::http1::{Context, Http1, Met};
+use self::http2::Http2;
 use self::sniff::{SNIFFED_MAX, Start};
 use crate::conn::{Beginning, Piece, StreamEvent, StreamReader};
 use crate::counters::{Counter, Counters};
@@ -34,7 +36,9 @@ enum Protocol {
     Undecided(Sniffed),
     /// Read here.
     Http1(Box<Http1>),
-    /// Not read: HTTP/2, something that is not HTTP, or a server's side.
+    /// Read here.
+    Http2(Box<Http2>),
+    /// Not read: something that is not HTTP, or a server's side.
     Foreign,
 }
 
@@ -72,10 +76,9 @@ impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
             sink,
             counters,
         };
-        if let (Protocol::Undecided(_), StreamEvent::Bytes(piece)) = (&self.protocol, event) {
-            self.sniff(piece, &mut context);
-        } else if let Protocol::Http1(http1) = &mut self.protocol {
-            match event {
+        match (&mut self.protocol, event) {
+            (Protocol::Undecided(_), StreamEvent::Bytes(piece)) => self.sniff(piece, &mut context),
+            (Protocol::Http1(http1), event) => match event {
                 StreamEvent::Bytes(piece) => http1.bytes(piece, &mut context),
                 StreamEvent::Gap {
                     direction,
@@ -84,7 +87,18 @@ impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
                 } => http1.gap(direction, length, time, &mut context),
                 StreamEvent::Silent { time } => http1.silent(time, &mut context),
                 StreamEvent::End { ending, time } => http1.end(ending, time, &mut context),
-            }
+            },
+            (Protocol::Http2(http2), event) => match event {
+                StreamEvent::Bytes(piece) => http2.bytes(piece, &mut context),
+                StreamEvent::Gap {
+                    direction,
+                    length,
+                    time,
+                } => http2.gap(direction, length, time, &mut context),
+                StreamEvent::Silent { time } => http2.silent(time, &mut context),
+                StreamEvent::End { ending, time } => http2.end(ending, time, &mut context),
+            },
+            (Protocol::Undecided(_) | Protocol::Foreign, _) => {}
         }
         match event {
             StreamEvent::Bytes(_) => self.judge(&mut context),
@@ -107,6 +121,7 @@ impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
         match &self.protocol {
             Protocol::Undecided(_) | Protocol::Foreign => 0,
             Protocol::Http1(http1) => size_of::<Http1>() + http1.held(),
+            Protocol::Http2(http2) => size_of::<Http2>() + http2.held(),
         }
     }
 }
@@ -143,15 +158,17 @@ impl Conversation {
         let known = first.bytes.len();
         let room = SNIFFED_MAX.saturating_sub(known);
         first.bytes.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-        let met = match (sniff::start(&first.bytes), direction) {
+        let offset = self.beginning.offset;
+        let mut reader = match (sniff::start(&first.bytes), direction) {
             (Start::Undecided, _) => return,
-            (Start::Response, Direction::Read) if late => Met::AtResponse,
-            (Start::Request, Direction::Write) | (Start::Response, Direction::Read) => Met::AtRequest,
-            (Start::Http2Client, Direction::Write) | (Start::Http2Server, Direction::Read) => {
-                context.counters.add(Counter::ConnectionsHttp2, 1);
-                self.give_up(context);
-                return;
+            (Start::Response, Direction::Read) if late => Reader::Http1(Http1::new(Met::AtResponse, offset)),
+            (Start::Request, Direction::Write) | (Start::Response, Direction::Read) => {
+                Reader::Http1(Http1::new(Met::AtRequest, offset))
             }
+            (Start::Http2Client, Direction::Write) | (Start::Http2Server, Direction::Read) => {
+                Reader::Http2(Http2::new(offset))
+            }
+            _ if late && sniff::goes_on_in_http2(&first.bytes) => Reader::Http2(Http2::joined_late(offset)),
             // In the middle of a connection anything may come at the start of a call.
             _ if late => {
                 first.bytes.truncate(known);
@@ -168,7 +185,6 @@ impl Conversation {
         };
         first.bytes.truncate(known);
 
-        let mut http1 = Http1::new(met, self.beginning.offset);
         let other = match direction {
             Direction::Read => Direction::Write,
             Direction::Write => Direction::Read,
@@ -185,12 +201,18 @@ impl Conversation {
                     thread,
                     time,
                 };
-                http1.bytes(piece, context);
+                reader.bytes(piece, context);
                 call_start &= direction == other;
             }
         }
-        http1.bytes(Piece { call_start, ..piece }, context);
-        self.protocol = Protocol::Http1(Box::new(http1));
+        reader.bytes(Piece { call_start, ..piece }, context);
+        self.protocol = match reader {
+            Reader::Http1(http1) => Protocol::Http1(Box::new(http1)),
+            Reader::Http2(http2) => {
+                context.counters.add(Counter::ConnectionsHttp2, 1);
+                Protocol::Http2(Box::new(http2))
+            }
+        };
     }
 
     /// Gives up what looked like HTTP/1 at first and is not, or is not any more.
@@ -207,6 +229,21 @@ impl Conversation {
     fn give_up(&mut self, context: &mut Context<'_, impl HttpSink>) {
         self.protocol = Protocol::Foreign;
         context.sink.foreign(context.connection);
+    }
+}
+
+/// A reader that was just chosen.
+enum Reader {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+impl Reader {
+    fn bytes(&mut self, piece: Piece<'_>, context: &mut Context<'_, impl HttpSink>) {
+        match self {
+            Reader::Http1(http1) => http1.bytes(piece, context),
+            Reader::Http2(http2) => http2.bytes(piece, context),
+        }
     }
 }
 

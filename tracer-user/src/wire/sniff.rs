@@ -1,5 +1,7 @@
 //! What a connection speaks, told from the first bytes of a call.
 
+use crate::hpack::frame;
+
 /// Most bytes that are needed to tell: the preface of HTTP/2 and what may stand before it.
 pub(super) const SNIFFED_MAX: usize = HTTP2_PREFACE.len() + EMPTY_LINES_MAX;
 
@@ -40,7 +42,8 @@ pub(super) fn start(bytes: &[u8]) -> Start {
             None
         }
     };
-    None.or_else(|| of(HTTP2_PREFACE, Start::Http2Client))
+    // Nothing may stand before the preface.
+    None.or_else(|| of(HTTP2_PREFACE, Start::Http2Client).filter(|_| empty == 0))
         // No method of HTTP/1 is called so, for just this reason.
         .or_else(|| bytes.starts_with(b"PRI ").then_some(Start::Other))
         .or_else(|| of(b"HTTP/1.1 ", Start::Response))
@@ -48,6 +51,11 @@ pub(super) fn start(bytes: &[u8]) -> Start {
         .or_else(|| request(bytes))
         .or_else(|| http2_settings(bytes))
         .unwrap_or(Start::Other)
+}
+
+/// Whether a call in the middle of a connection begins with a frame of HTTP/2. It takes a whole frame header to tell.
+pub(super) fn goes_on_in_http2(call: &[u8]) -> bool {
+    call.len() >= frame::FrameHeader::LENGTH && frame::resumes(call, frame::DEFAULT_MAX_FRAME_SIZE)
 }
 
 /// A request line: a method in capitals, a space, and a target as RFC 9112 §3.2 knows them.
@@ -79,7 +87,7 @@ fn http2_settings(bytes: &[u8]) -> Option<Start> {
     matches!(length, [0, 0, length] if length % 6 == 0).then_some(Start::Http2Server)
 }
 
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HTTP2_PREFACE: &[u8] = frame::PREFACE;
 
 /// `GET` and `PUT` are the shortest methods.
 const METHOD_MIN: usize = 3;

@@ -222,20 +222,6 @@ fn other_protocols_are_foreign() {
 }
 
 #[test]
-fn http2_is_recognised_by_either_side() {
-    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    for scene in [
-        Scene::new().write(preface).read(b"\0\0\0\x04\0\0\0\0\0").clone(),
-        Scene::new().read(b"\0\0\0\x04\0\0\0\0\0").write(preface).clone(),
-        Scene::new().write(&preface[..10]).write(&preface[10..]).clone(),
-    ] {
-        let (transcript, counters) = scene.run();
-        assert_eq!(transcript.lines, ["foreign", "gone"]);
-        assert_eq!(counters.get(Counter::ConnectionsHttp2), 1);
-    }
-}
-
-#[test]
 fn the_server_side_of_a_connection_is_foreign() {
     let scene = Scene::new()
         .read("POST /model/m/converse HTTP/1.1\r\nContent-Length: 0\r\n\r\n")

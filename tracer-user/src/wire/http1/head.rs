@@ -142,7 +142,7 @@ pub(super) fn unfold(bytes: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 }
 
 /// Codings that the body went through, in the order they were applied.
-pub(super) fn codings<'f>(fields: &'f Fields<'_>) -> impl Iterator<Item = &'f str> {
+pub(in super::super) fn codings<'f>(fields: &'f Fields<'_>) -> impl Iterator<Item = &'f str> {
     fields
         .values("content-encoding")
         .chain(fields.values("transfer-encoding"))

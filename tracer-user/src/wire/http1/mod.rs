@@ -18,6 +18,7 @@ use self::body::Framing;
 use self::exchange::{Exchange, Exchanges, Response};
 use self::half::{Half, Input, Step, WholeHead};
 use self::head::Method;
+pub(super) use self::head::codings;
 use super::encoding::Decoder;
 use crate::conn::{Ending, Piece};
 use crate::counters::{Counter, Counters};
@@ -241,7 +242,7 @@ impl Http1 {
         if let Some(exchange) = self.exchanges.get(number) {
             exchange.expects_continue = request.expects_continue;
         }
-        let decoder = Decoder::new(head::codings(&request.head.fields));
+        let decoder = Decoder::new(codings(&request.head.fields));
         let head = request.head;
         context.tell(number, HttpEvent::Request { head, time, thread });
         if let Some(framing) = request.framing {
@@ -339,7 +340,7 @@ impl Http1 {
         if let Some(exchange) = self.exchanges.get(number) {
             exchange.response = Response::Begun;
         }
-        let decoder = Decoder::new(head::codings(&response.head.fields));
+        let decoder = Decoder::new(codings(&response.head.fields));
         let head = response.head;
         context.tell(number, HttpEvent::Response { head, time });
 
@@ -474,11 +475,11 @@ impl Http1 {
 }
 
 impl<Sink: HttpSink> Context<'_, Sink> {
-    fn tell(&mut self, exchange: ExchangeNumber, event: HttpEvent<'_>) {
+    pub(super) fn tell(&mut self, exchange: ExchangeNumber, event: HttpEvent<'_>) {
         self.sink.http(self.connection, exchange, event);
     }
 
-    fn end(&mut self, exchange: ExchangeNumber, completion: Completion, time: Monotonic) {
+    pub(super) fn end(&mut self, exchange: ExchangeNumber, completion: Completion, time: Monotonic) {
         if !matches!(completion, Completion::Complete | Completion::Upgraded) {
             self.counters.add(Counter::ExchangesIncomplete, 1);
         }
