@@ -5,6 +5,7 @@
 //! - [`clients`]: one Bedrock call in a boto3 program, against instrumentation inside that program
 //! - [`hpack`]: one header block of HTTP/2, against h2
 //! - [`replay`]: bytes through the whole pipeline
+//! - [`resolve`]: finding TLS in a program
 //! - [`streams`]: memory and loss with many streams at once
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
@@ -16,6 +17,7 @@ mod clients;
 mod hpack;
 mod replay;
 mod report;
+mod resolve;
 mod streams;
 
 use std::io::Write as _;
@@ -69,6 +71,7 @@ enum Section {
     Clients,
     Hpack,
     Replay,
+    Resolve,
     Streams,
 }
 
@@ -84,6 +87,7 @@ fn main() -> Result<()> {
             Section::Clients => clients::measure(&setup, &mut report)?,
             Section::Hpack => hpack::measure(&setup, &mut report)?,
             Section::Replay => replay::measure(&setup, &mut report)?,
+            Section::Resolve => resolve::measure(&setup, &mut report)?,
             Section::Streams => streams::measure(&setup, &mut report)?,
         }
     }

@@ -4,12 +4,14 @@ mod bench;
 mod command;
 mod demo;
 mod ebpf;
+mod fixtures;
 mod fuzz;
 mod setup;
 mod test;
 mod tidy;
 mod vm;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +40,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Cuts real programs down to what the resolvers look at, as fixtures of their tests.
+    Fixtures {
+        /// Which ones; all when none is named.
+        names: Vec<String>,
+        /// Cut this file instead of fetching the program.
+        #[arg(long)]
+        program: Option<PathBuf>,
+    },
     /// Runs every fuzz target for a while; needs a nightly toolchain.
     Fuzz {
         /// Seconds for each target.
@@ -61,6 +71,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run_it(),
         Task::Ebpf { check: false } => ebpf::build(),
         Task::Ebpf { check: true } => ebpf::check(),
+        Task::Fixtures { names, program } => fixtures::run_it(&names, program.as_deref()),
         Task::Fuzz { seconds } => fuzz::run_it(seconds),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::setup()

@@ -56,11 +56,20 @@ pub(super) enum Command {
     Replay(Replay),
     /// Say what can be traced on this host, what cannot, and how to change that.
     ///
-    /// Ends with exit code 1 when nothing can be traced.
-    Doctor,
+    /// Ends with exit code 1 when nothing can be traced. With files: whether programs and libraries could be traced, and
+    /// where the probes would go.
+    Doctor(Doctor),
     /// Wait to be released by the parent, then become the command.
     #[command(name = super::gate::NAME, hide = true)]
     Gate(Gate),
+}
+
+/// What to look at.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Doctor {
+    /// Look into these files instead of at the host.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

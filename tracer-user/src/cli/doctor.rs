@@ -3,12 +3,14 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::coverage::program;
 use super::failure::Failure;
 use crate::probe::checks::{self, Check, Status};
 use crate::probe::coverage::{self, Coverage, Verdict};
+use crate::probe::inspect;
 
 /// Looks at the host and at every process, and prints what it finds.
 pub(super) fn examine() -> Result<ExitCode, Failure> {
@@ -17,14 +19,38 @@ pub(super) fn examine() -> Result<ExitCode, Failure> {
         processes: coverage::survey(),
         hidden: hidden_processes(),
     };
-    match write!(io::stdout().lock(), "{report}") {
+    tell(&report)?;
+    Ok(if report.can_trace() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Looks into files, and prints where probes would go, or why not.
+pub(super) fn look_into(files: &[PathBuf]) -> Result<ExitCode, Failure> {
+    let mut code = ExitCode::SUCCESS;
+    for path in files {
+        let inspection = inspect::inspect(path).map_err(|error| {
+            let remedy = "name a program or a shared library that you may read";
+            Failure::new(format!("cannot look into {}", path.display()), error, remedy)
+        })?;
+        if inspection.outcome.is_err() {
+            code = ExitCode::FAILURE;
+        }
+        tell(&inspection)?;
+    }
+    Ok(code)
+}
+
+fn tell(findings: &dyn fmt::Display) -> Result<(), Failure> {
+    match write!(io::stdout().lock(), "{findings}") {
         // Who stops reading (`| head`) has read what matters to them.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let remedy = "write to another place";
             Err(Failure::new("cannot write what the doctor found", error, remedy))
         }
-        _ if report.can_trace() => Ok(ExitCode::SUCCESS),
-        _ => Ok(ExitCode::FAILURE),
+        _ => Ok(()),
     }
 }
 

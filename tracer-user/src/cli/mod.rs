@@ -57,7 +57,8 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
             live::trace(target, Some(&record.recording), &record.spans)
         }
         Command::Replay(replay) => replay::replay(&replay.file, &replay.spans),
-        Command::Doctor => doctor::examine(),
+        Command::Doctor(arguments) if arguments.files.is_empty() => doctor::examine(),
+        Command::Doctor(arguments) => doctor::look_into(&arguments.files),
         Command::Gate(gate) => Err(gate::wait_then_become(gate.parent, &gate.command)),
     }
 }

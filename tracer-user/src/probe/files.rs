@@ -141,9 +141,8 @@ impl Files {
     /// Looks into a file of this mount namespace.
     pub(super) fn look_at_path(&mut self, path: &Path) -> io::Result<Looked> {
         let path = path.canonicalize()?;
-        let file = open(&path, None)?;
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        self.look(file, &path, folder)
+        let (file, folder) = open_with_folder(&path)?;
+        self.look(file, &path, &folder)
     }
 
     fn look(&mut self, file: File, path: &Path, folder: &Path) -> io::Result<Looked> {
@@ -212,8 +211,14 @@ fn under(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
+/// Opens a file of this mount namespace, and names the folder that its siblings are in.
+pub(super) fn open_with_folder(path: &Path) -> io::Result<(File, PathBuf)> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    Ok((open(path, None)?, folder.to_owned()))
+}
+
 /// A name out of a foreign file must not lead anywhere else.
-fn open_sibling(folder: &Path, name: &str) -> Option<File> {
+pub(super) fn open_sibling(folder: &Path, name: &str) -> Option<File> {
     if name.contains('/') {
         return None;
     }

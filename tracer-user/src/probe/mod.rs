@@ -11,6 +11,7 @@ pub mod coverage;
 pub mod discover;
 mod error;
 pub mod files;
+pub mod inspect;
 mod loader;
 pub mod maps;
 mod multi;

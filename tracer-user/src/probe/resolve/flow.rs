@@ -192,7 +192,8 @@ pub(super) fn any_instruction(
     false
 }
 
-fn decode(code: &[u8], base: u64, address: u64) -> Option<Instruction> {
+/// The instruction at `address` of code that begins at `base`.
+pub(super) fn decode(code: &[u8], base: u64, address: u64) -> Option<Instruction> {
     let into = usize::try_from(address.checked_sub(base)?).ok()?;
     let mut decoder = Decoder::with_ip(64, code.get(into..)?, address, DecoderOptions::NONE);
     let instruction = decoder.decode();

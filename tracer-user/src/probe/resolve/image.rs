@@ -23,8 +23,10 @@ type Data<'data> = &'data ReadCache<&'data File>;
 
 /// No symbol table of a real library comes near this; a file that claims one is not read.
 const MAX_SECTION: u64 = 256 << 20;
-/// Likewise for the number of sections and segments.
-const MAX_HEADERS: usize = 1 << 16;
+/// Likewise for the number of sections.
+const MAX_SECTIONS: usize = 1 << 16;
+/// Linux runs no file with more: their headers must fit into 64 KiB (`load_elf_phdrs` in `fs/binfmt_elf.c`).
+const MAX_SEGMENTS: usize = (64 << 10) / 56;
 /// Names that one question finds in a symbol table.
 const MAX_NAMES: usize = 1 << 16;
 /// Texts are searched in windows of this size.
@@ -106,7 +108,7 @@ impl<'data> Image<'data> {
         }
         let sections = header.shnum(LittleEndian, data).map_err(malformed)?;
         let segments = header.phnum(LittleEndian, data).map_err(malformed)?;
-        if sections.max(segments) > MAX_HEADERS {
+        if sections > MAX_SECTIONS || segments > MAX_SEGMENTS {
             return Err(Unresolved::Malformed("too many headers".to_owned()));
         }
         Ok(Self {
@@ -149,15 +151,22 @@ impl<'data> Image<'data> {
         };
         // Names by their places in the strings: symbols are read only where there are any.
         let mut names: HashMap<u32, &'data [u8]> = HashMap::new();
-        for place in words.iter().flat_map(|word| memmem::find_iter(strings, word)) {
-            let (before, behind) = strings.split_at_checked(place).unwrap_or_default();
-            let start = memchr::memrchr(0, before).map_or(0, |end| end + 1);
-            let end = place + memchr::memchr(0, behind).unwrap_or(behind.len());
-            if let (Ok(key), Some(name)) = (u32::try_from(start), strings.get(start..end)) {
-                names.insert(key, name);
-            }
-            if names.len() > MAX_NAMES {
-                return;
+        for word in words {
+            // One name may have the word many times.
+            let mut done = 0;
+            for place in memmem::find_iter(strings, word) {
+                if place < done {
+                    continue;
+                }
+                let (before, behind) = strings.split_at_checked(place).unwrap_or_default();
+                let start = memchr::memrchr(0, before).map_or(0, |end| end + 1);
+                done = place + memchr::memchr(0, behind).unwrap_or(behind.len());
+                if let (Ok(key), Some(name)) = (u32::try_from(start), strings.get(start..done)) {
+                    names.insert(key, name);
+                }
+                if names.len() > MAX_NAMES {
+                    return;
+                }
             }
         }
         if names.is_empty() {
@@ -209,7 +218,7 @@ impl<'data> Image<'data> {
             let Some(function) = defined(symbol) else { continue };
             let name = symbol.st_name(LittleEndian);
             for (slot, places) in found.iter_mut().zip(&places) {
-                if slot.is_none() && places.contains(&name) {
+                if slot.is_none() && places.binary_search(&name).is_ok() {
                     *slot = Some(function);
                 }
             }

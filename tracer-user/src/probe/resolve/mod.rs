@@ -116,6 +116,23 @@ impl Resolved {
     pub fn points(&self) -> impl Iterator<Item = &AttachPoint> {
         self.libraries.iter().flat_map(|library| &library.points)
     }
+
+    /// Everything, for people: each library with its places in the order of the file.
+    pub fn listing(&self) -> String {
+        let mut lines = Vec::new();
+        for library in &self.libraries {
+            lines.push(library.to_string());
+            let mut points: Vec<&AttachPoint> = library.points.iter().collect();
+            points.sort_by_key(|point| point.offset);
+            for AttachPoint { role, offset, symbol } in points {
+                lines.push(format!("  {offset:#x} {role:?} {symbol}"));
+            }
+        }
+        lines.extend(self.refused.iter().map(|reason| format!("not traced: {reason}")));
+        lines.extend(self.build_id.iter().map(|id| format!("build id {id}")));
+        lines.push(String::new());
+        lines.join("\n")
+    }
 }
 
 impl fmt::Display for Resolved {
@@ -287,6 +304,10 @@ impl fmt::Display for Known {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+mod fixtures;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(test)]
 mod live_tests;
 #[cfg(test)]

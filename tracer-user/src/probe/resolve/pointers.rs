@@ -5,7 +5,6 @@
 //! file that is loaded at one place they are plain words.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use object::elf::{DT_NULL, DT_RELA, DT_RELASZ, DT_RELR, DT_RELRSZ, R_AARCH64_RELATIVE, R_X86_64_RELATIVE};
@@ -34,11 +33,15 @@ pub(super) struct Pointer {
     pub(super) value: u64,
 }
 
-/// Every pointer into `targets`; none at all when there are more than `limit`.
-pub(super) fn into(image: &Image<'_>, targets: &Range<u64>, limit: usize) -> Option<Vec<Pointer>> {
+/// Every pointer to a wanted address; none at all when there are more than `limit`.
+pub(super) fn to(
+    image: &Image<'_>,
+    limit: usize,
+    mut is_wanted: impl FnMut(u64) -> bool,
+) -> Option<Vec<Pointer>> {
     let mut found = Vec::new();
     each(image, &mut |pointer| {
-        if targets.contains(&pointer.value) {
+        if is_wanted(pointer.value) {
             found.push(pointer);
         }
         (found.len() <= limit).then_some(())
@@ -184,21 +187,26 @@ fn blocks(
     Some(())
 }
 
-/// Data read ahead, for words that are asked for in ascending order.
+/// Data read ahead, for words that are asked for in ascending order, as linkers list them.
 #[derive(Default)]
-struct Contents {
+pub(super) struct Contents {
     address: u64,
     bytes: Vec<u8>,
+    reads: u32,
 }
 
 impl Contents {
     const AHEAD: u64 = 1 << 16;
+    /// Places in order take one for each 64 KiB of data; who asks for more jumps about.
+    const MAX_READS: u32 = 1 << 15;
 
-    fn word(&mut self, image: &Image<'_>, place: u64) -> Option<u64> {
+    /// The word that the file has there, before anything is relocated.
+    pub(super) fn word(&mut self, image: &Image<'_>, place: u64) -> Option<u64> {
         if let Some(word) = self.held(place) {
             return Some(word);
         }
-        let (offset, left) = image.offset(place)?;
+        self.reads += 1;
+        let (offset, left) = image.offset(place).filter(|_| self.reads <= Self::MAX_READS)?;
         self.address = place;
         self.bytes.resize(usize::try_from(left.min(Self::AHEAD)).ok()?, 0);
         let read = image.file.read_at(&mut self.bytes, offset).ok()?;

@@ -16,18 +16,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::image::{Image, Machine};
-use super::super::{Library, Resolver, Sibling, Stack, Unresolved, pointers};
+use super::super::pointers::{self, Contents, Pointer};
+use super::super::{Library, Resolver, Sibling, Stack, Unresolved};
 use super::sources::{Source, Version, sources};
-use super::{Cipher, Half, libraries, refused};
+use super::{Cipher, Half, Optimised, libraries, refused};
 
 /// Probes on functions that a vtable names.
 #[derive(Debug)]
 pub(in super::super) struct Anchor;
 
 /// A path may have so much before the crate's name.
-const LONGEST_PREFIX: u64 = 4096;
-/// Each cipher module has a handful of panic locations.
-const MAX_LOCATIONS: usize = 1 << 16;
+const LONGEST_PREFIX: u64 = 1024;
+/// All of rustls has some hundred panic locations; other texts lie beside its paths.
+const MAX_LOCATIONS: usize = 1 << 17;
+/// No source has more lines, no line more columns.
+const MAX_LINE: u64 = 1 << 20;
 
 // Places of words, from the first location.
 const DECRYPTER: u64 = 24;
@@ -55,17 +58,15 @@ impl Resolver for Anchor {
 
     fn resolve(&self, image: &Image<'_>, _: Sibling<'_>) -> Vec<Result<Library, Unresolved>> {
         let sources = sources(image);
-        let versions: BTreeSet<&Version> = sources.iter().map(|source| &source.version).collect();
-        if versions.is_empty() {
-            return Vec::new();
-        }
-        let pairs = match image.machine {
-            Machine::X86_64 => pairs(image, &sources),
+        let locations = Locations::find(image, &sources);
+        let versions: BTreeSet<&Version> = locations.located().map(|source| &source.version).collect();
+        let candidates = match image.machine {
+            Machine::X86_64 => locations.candidates(image),
             Machine::Aarch64 => Vec::new(),
         };
         versions
             .into_iter()
-            .flat_map(|version| self.of_version(image, version, &sources, &pairs))
+            .flat_map(|version| self.of_version(image, version, &locations, &candidates))
             .collect()
     }
 }
@@ -75,15 +76,15 @@ impl Anchor {
         &self,
         image: &Image<'_>,
         version: &Version,
-        sources: &[Source],
-        pairs: &[Candidate<'_>],
+        locations: &Locations<'_>,
+        candidates: &[Candidate<'_>],
     ) -> Vec<Result<Library, Unresolved>> {
         if !version.has_providers() {
             let reason = "without symbols: this version gives nothing else to find its functions by";
             return vec![Err(refused(Some(version), reason))];
         }
         let mut ciphers = Vec::new();
-        for candidate in pairs
+        for candidate in candidates
             .iter()
             .filter(|candidate| candidate.source.version == *version)
         {
@@ -101,22 +102,30 @@ impl Anchor {
         if version.layout().is_none() {
             return vec![Err(refused(Some(version), "this version is not known yet"))];
         }
-        let bare = sources
-            .iter()
+        let bare = locations
+            .located()
             .filter(|source| source.version == *version && Module::parse(&source.path).is_some())
-            .find(|source| !pairs.iter().any(|candidate| candidate.source == *source));
+            .find(|source| !candidates.iter().any(|candidate| candidate.source == *source));
         if ciphers.is_empty() || bare.is_some() {
             let of = bare.map_or("its ciphers", |source| source.path.as_str());
             let reason = format!("without symbols, and no vtables of {of} were found");
             return vec![Err(refused(Some(version), reason))];
         }
-        libraries(image, version, &ciphers, self.name())
+        // Without optimisation the anchor is not found.
+        libraries(image, version, &ciphers, Optimised::Known, self.name())
     }
+}
+
+/// Which versions have sources with panic locations.
+pub(super) fn located_versions(image: &Image<'_>, sources: &[Source]) -> BTreeSet<Version> {
+    let locations = Locations::find(image, sources);
+    locations.located().map(|source| source.version.clone()).collect()
 }
 
 /// Which version's vtables hold a function.
 pub(super) fn version_of(image: &Image<'_>, sources: &[Source], address: u64) -> Option<Version> {
-    let candidates = pairs(image, sources);
+    let locations = Locations::find(image, sources);
+    let candidates = locations.candidates(image);
     let mut versions = candidates
         .iter()
         .filter(|candidate| {
@@ -209,72 +218,96 @@ impl Protocol {
     }
 }
 
-/// Every place where two locations invite vtables between and behind them.
-fn pairs<'a>(image: &Image<'_>, sources: &'a [Source]) -> Vec<Candidate<'a>> {
-    let modules: Vec<(&Source, Module<'_>)> = sources
-        .iter()
-        .filter_map(|source| Some((source, Module::parse(&source.path)?)))
-        .collect();
-    let Some(first) = modules.iter().map(|(source, _)| source.begin).min() else {
-        return Vec::new();
-    };
-    let last = modules
-        .iter()
-        .map(|(source, _)| source.begin)
-        .max()
-        .unwrap_or(first);
-    let texts = first.saturating_sub(LONGEST_PREFIX)..last.saturating_add(1);
-    let Some(pointers) = pointers::into(image, &texts, MAX_LOCATIONS) else {
-        return Vec::new();
-    };
-    let locations: BTreeMap<u64, usize> = pointers
-        .iter()
-        .filter_map(|pointer| {
-            let end = pointer
-                .value
-                .checked_add(word(image, pointer.place.checked_add(8)?)?)?;
-            let module = modules
-                .iter()
-                .position(|(source, _)| source.end == end && pointer.value <= source.begin)?;
-            Some((pointer.place, module))
-        })
-        .collect();
-    let starts: Vec<(u64, usize)> = locations
-        .iter()
-        .filter(|(place, module)| {
-            let second = place.checked_add(SECOND_LOCATION);
-            second.and_then(|second| locations.get(&second)) == Some(*module)
-        })
-        .map(|(place, module)| (*place, *module))
-        .collect();
-    let places: Vec<u64> = starts
-        .iter()
-        .flat_map(|(start, _)| {
-            [
-                DECRYPTER,
-                DECRYPTER + METHOD,
-                ENCRYPTER,
-                ENCRYPTER + METHOD,
-                ENCRYPTER + SECOND_METHOD,
-            ]
-            .map(|into| start.saturating_add(into))
-        })
-        .collect();
-    let vtables = Vtables {
-        image,
-        pointers: pointers::at(image, &places),
-    };
-    starts
-        .into_iter()
-        .filter_map(|(start, module)| {
-            let (source, module) = *modules.get(module)?;
-            Some(Candidate {
-                source,
-                module,
-                pair: vtables.pair(start, module.protocol)?,
+/// Panic locations in rustls's own sources: where they stand, and which source they are in. A text that merely mentions such
+/// a path is not one of its sources.
+struct Locations<'a> {
+    sources: &'a [Source],
+    places: BTreeMap<u64, usize>,
+}
+
+impl<'a> Locations<'a> {
+    fn find(image: &Image<'_>, sources: &'a [Source]) -> Self {
+        let mut locations = Self {
+            sources,
+            places: BTreeMap::new(),
+        };
+        let is_near = |text: u64| {
+            let next = sources.partition_point(|source| source.begin < text);
+            let source = sources.get(next);
+            source.is_some_and(|source| source.begin - text <= LONGEST_PREFIX)
+        };
+        let Some(pointers) = pointers::to(image, MAX_LOCATIONS, is_near) else {
+            return locations;
+        };
+        let mut contents = Contents::default();
+        for Pointer { place, value } in pointers {
+            let source = locations.source_at(image, &mut contents, place, value);
+            locations.places.extend(source.map(|source| (place, source)));
+        }
+        locations
+    }
+
+    /// `core::panic::Location`: the text of a path, a line, a column.
+    fn source_at(&self, image: &Image<'_>, contents: &mut Contents, place: u64, text: u64) -> Option<usize> {
+        let end = text.checked_add(contents.word(image, place.checked_add(8)?)?)?;
+        let line_and_column = contents.word(image, place.checked_add(16)?)?;
+        let [line, column] = [line_and_column & u64::from(u32::MAX), line_and_column >> 32];
+        // In the order of addresses.
+        let next = self.sources.partition_point(|source| source.end < end);
+        let source = self.sources.get(next)?;
+        let fits = source.end == end
+            && text <= source.begin
+            && (1..MAX_LINE).contains(&line)
+            && (1..MAX_LINE).contains(&column);
+        fits.then_some(next)
+    }
+
+    /// Sources that have a location.
+    fn located(&self) -> impl Iterator<Item = &'a Source> {
+        let distinct: BTreeSet<usize> = self.places.values().copied().collect();
+        distinct.into_iter().filter_map(|source| self.sources.get(source))
+    }
+
+    /// Every place where two locations invite vtables between and behind them.
+    fn candidates(&self, image: &Image<'_>) -> Vec<Candidate<'a>> {
+        let starts: Vec<(u64, &Source, Module<'_>)> = self
+            .places
+            .iter()
+            .filter(|(place, source)| {
+                let second = place.checked_add(SECOND_LOCATION);
+                second.and_then(|second| self.places.get(&second)) == Some(*source)
             })
-        })
-        .collect()
+            .filter_map(|(place, source)| {
+                let source = self.sources.get(*source)?;
+                Some((*place, source, Module::parse(&source.path)?))
+            })
+            .collect();
+        let places: Vec<u64> = starts
+            .iter()
+            .flat_map(|(start, ..)| {
+                [
+                    DECRYPTER,
+                    DECRYPTER + METHOD,
+                    ENCRYPTER,
+                    ENCRYPTER + METHOD,
+                    ENCRYPTER + SECOND_METHOD,
+                ]
+                .map(|into| start.saturating_add(into))
+            })
+            .collect();
+        if places.is_empty() {
+            return Vec::new();
+        }
+        let vtables = Vtables {
+            image,
+            pointers: pointers::at(image, &places),
+        };
+        let candidate = |(start, source, module): (u64, &'a Source, Module<'a>)| {
+            let pair = vtables.pair(start, module.protocol)?;
+            Some(Candidate { source, module, pair })
+        };
+        starts.into_iter().filter_map(candidate).collect()
+    }
 }
 
 /// What vtables hold.

@@ -5,6 +5,7 @@
 //! ([`symbols`]), else by the shape of their vtables ([`anchor`]).
 
 mod anchor;
+mod layout;
 mod sources;
 mod symbols;
 
@@ -43,6 +44,15 @@ struct Cipher {
     provider: String,
 }
 
+/// Whether the code of a build can be asked for its layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Optimised {
+    /// It is known to be: then the code has to tell.
+    Known,
+    /// It may not be: then it is enough that the code does not contradict.
+    Unknown,
+}
+
 /// The ciphers of one version as libraries, one for each provider.
 ///
 /// A linker may have folded functions with the same code into one: such a function gets one probe, as long as all of them
@@ -51,6 +61,7 @@ fn libraries(
     image: &Image<'_>,
     version: &Version,
     ciphers: &[Cipher],
+    optimised: Optimised,
     resolver: &'static str,
 ) -> Vec<Result<Library, Unresolved>> {
     let Some(layout) = version.layout() else {
@@ -58,6 +69,17 @@ fn libraries(
     };
     if image.machine != Machine::X86_64 {
         return vec![Err(refused(Some(version), "can be traced on x86-64 only"))];
+    }
+    for cipher in ciphers.iter().filter(|cipher| cipher.half == Half::Encrypt) {
+        let told = layout::of_encrypt(image, cipher.address);
+        let is_silent = told.is_none() && optimised == Optimised::Unknown;
+        if told != Some(layout) && !is_silent {
+            let reason = format!(
+                "the code of {} at {:#x} does not read a record as this version does",
+                cipher.name, cipher.address
+            );
+            return vec![Err(refused(Some(version), reason))];
+        }
     }
     let mut halves: BTreeMap<u64, Half> = BTreeMap::new();
     let mut by_provider: BTreeMap<&str, Vec<&Cipher>> = BTreeMap::new();

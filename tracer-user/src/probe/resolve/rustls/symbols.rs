@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::image::{Function, Image};
 use super::super::{Library, Resolver, Sibling, Stack, Unresolved};
 use super::sources::{Source, Version, sources};
-use super::{Cipher, Half, anchor, libraries, refused};
+use super::{Cipher, Half, Optimised, anchor, libraries, refused};
 
 /// Probes on functions that the symbol table names.
 #[derive(Debug)]
@@ -40,10 +40,11 @@ impl Resolver for Symbols {
             return Vec::new();
         }
         let sources = sources(image);
+        let versions = versions(image, &sources);
         let mut by_version: BTreeMap<Version, Vec<Cipher>> = BTreeMap::new();
         let mut reasons = Vec::new();
         for (named, function) in found {
-            match place(image, &sources, &named, function) {
+            match place(image, &sources, &versions, &named, function) {
                 Ok((version, cipher)) => by_version.entry(version).or_default().push(cipher),
                 Err(reason) if reasons.contains(&Err(reason.clone())) => {}
                 Err(reason) => reasons.push(Err(reason)),
@@ -54,8 +55,19 @@ impl Resolver for Symbols {
         }
         by_version
             .iter()
-            .flat_map(|(version, ciphers)| libraries(image, version, ciphers, self.name()))
+            .flat_map(|(version, ciphers)| {
+                libraries(image, version, ciphers, Optimised::Unknown, self.name())
+            })
             .collect()
+    }
+}
+
+/// Every version that the file has sources of. Texts can mention others, which no panic location leads to.
+fn versions(image: &Image<'_>, sources: &[Source]) -> BTreeSet<Version> {
+    let mentioned: BTreeSet<Version> = sources.iter().map(|source| source.version.clone()).collect();
+    match mentioned.len() {
+        0 | 1 => mentioned,
+        _ => anchor::located_versions(image, sources),
     }
 }
 
@@ -63,15 +75,13 @@ impl Resolver for Symbols {
 fn place(
     image: &Image<'_>,
     sources: &[Source],
+    versions: &BTreeSet<Version>,
     named: &Named,
     function: Function,
 ) -> Result<(Version, Cipher), Unresolved> {
-    let versions: BTreeSet<&Version> = sources
+    let mut versions = versions
         .iter()
-        .map(|source| &source.version)
-        .filter(|version| version.has_providers() != named.is_old)
-        .collect();
-    let mut versions = versions.into_iter();
+        .filter(|version| version.has_providers() != named.is_old);
     let version = match (versions.next(), versions.next()) {
         (Some(only), None) => only.clone(),
         (None, _) => return Err(refused(None, "nothing in the file tells its version")),

@@ -2,8 +2,12 @@
 
 use std::fs::File;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use super::super::{Resolved, Role, RustlsLayout, Unresolved, resolve};
+use proptest::prelude::*;
+
+use super::super::fixtures::{Fixture, names};
+use super::super::{Resolved, Role, RustlsLayout, Unresolved, fuzz, resolve};
 
 fn resolve_path(path: &std::path::Path) -> Result<Resolved, Unresolved> {
     resolve(&File::open(path).unwrap(), &|_| None)
@@ -38,4 +42,157 @@ fn without_symbols_and_without_optimisation_it_is_refused_and_the_reason_says_so
     assert!(reason.starts_with("rustls 0.23."), "{reason}");
     assert!(reason.contains("without symbols"), "{reason}");
     assert!(reason.contains("a build without optimisation?"), "{reason}");
+}
+
+/// Fixtures that are found by their vtables, and the start of what is said of them.
+const ANCHORED: [(&str, &str); 6] = [
+    ("codex", "rustls 0.23.46 (aws-lc-rs, by vtable anchor)"),
+    ("deno", "rustls 0.23.40 (aws-lc-rs, by vtable anchor)"),
+    ("rustls-fixed", "rustls 0.23.46 (ring, by vtable anchor)"),
+    ("rustls-oldest", "rustls 0.23.0 (aws-lc-rs, by vtable anchor)"),
+    ("rustls-owned", "rustls 0.22.4 (ring, by vtable anchor)"),
+    ("uv", "rustls 0.23.46 (aws-lc-rs, by vtable anchor)"),
+];
+
+#[test]
+fn stripped_programs_of_others_are_found_by_their_vtables() {
+    for (name, expected) in ANCHORED {
+        let resolved = Fixture::read(name).resolve().unwrap();
+        assert_eq!(resolved.libraries[0].to_string(), expected);
+        for library in &resolved.libraries {
+            let (encrypt, decrypt): (Vec<_>, Vec<_>) = library
+                .points
+                .iter()
+                .partition(|point| matches!(point.role, Role::RustlsEncrypt(_)));
+            assert_eq!(encrypt.len(), decrypt.len(), "{name}: {library:?}");
+            assert!(encrypt.len() >= 3, "{name}: {library:?}");
+        }
+    }
+}
+
+/// What is said of a fixture after some of it was changed.
+fn refusal(name: &str, damage: impl FnOnce(&mut Fixture)) -> String {
+    let mut fixture = Fixture::read(name);
+    damage(&mut fixture);
+    match fixture.resolve() {
+        Err(reason) => reason.to_string(),
+        Ok(resolved) => panic!("{name} is still found: {}", resolved.listing()),
+    }
+}
+
+/// Where in the file the code lies that tells by how much a record of TLS 1.3 grows.
+fn growth(fixture: &Fixture) -> u64 {
+    let plain = fixture.find(&[0x48, 0x8d, 0x46, 0x11, 0xc3]);
+    let framed = fixture.find(&[0x48, 0x8d, 0x46, 0x11, 0x5d, 0xc3]);
+    match [plain, framed].concat().as_slice() {
+        [only] => *only,
+        found => panic!("one place: {found:x?}"),
+    }
+}
+
+#[test]
+fn a_record_that_grows_otherwise_is_not_that_of_rustls() {
+    for (name, _) in ANCHORED {
+        let reason = refusal(name, |fixture| fixture.patch(growth(fixture) + 3, &[0x12]));
+        assert!(
+            reason.contains("does not tell by how much a record grows"),
+            "{name}: {reason}"
+        );
+        assert!(reason.contains("tls13.rs"), "{name}: {reason}");
+    }
+}
+
+#[test]
+fn a_version_that_nobody_has_looked_at_is_refused_by_its_name() {
+    for (name, _) in ANCHORED.into_iter().filter(|(name, _)| *name != "rustls-owned") {
+        let reason = refusal(name, |fixture| {
+            for place in fixture.find(b"rustls-0.23.") {
+                fixture.patch(place, b"rustls-0.24.");
+            }
+        });
+        assert!(reason.starts_with("rustls 0.24."), "{name}: {reason}");
+        assert!(
+            reason.ends_with("this version is not known yet"),
+            "{name}: {reason}"
+        );
+    }
+}
+
+#[test]
+fn a_path_that_names_no_rustls_gives_nothing() {
+    for (name, _) in ANCHORED {
+        let mut fixture = Fixture::read(name);
+        for place in fixture.find(b"rustls-0.2") {
+            fixture.patch(place, b"rusted");
+        }
+        assert_eq!(fixture.resolve(), Err(Unresolved::NoTls), "{name}");
+    }
+}
+
+/// Sizes and alignments as they stand in the vtables of ring's ciphers, and wherever else.
+fn layouts(fixture: &Fixture) -> Vec<u64> {
+    fixture.find(&[0x230_u64.to_le_bytes(), 16_u64.to_le_bytes()].concat())
+}
+
+/// Changes what stands at each such place, one by one: how often that leads to a refusal. Never to other places.
+fn refusals(name: &str, damage: impl Fn(&mut Fixture, u64)) -> usize {
+    let whole = Fixture::read(name);
+    let untouched = whole.resolve().unwrap();
+    let is_refused = |place: &u64| {
+        let mut fixture = whole.clone();
+        damage(&mut fixture, *place);
+        match fixture.resolve() {
+            Ok(resolved) => {
+                assert_eq!(resolved, untouched, "{name}, {place:#x}");
+                false
+            }
+            Err(reason) => {
+                let reason = reason.to_string();
+                assert!(reason.contains("vtables"), "{name}, {place:#x}: {reason}");
+                true
+            }
+        }
+    };
+    layouts(&whole).into_iter().filter(is_refused).count()
+}
+
+#[test]
+fn each_vtable_has_to_have_an_alignment_that_is_one() {
+    for name in ["rustls-fixed", "rustls-owned"] {
+        let count = refusals(name, |fixture, place| fixture.patch(place + 8, &[17]));
+        assert_eq!(count, 6, "{name}: three ciphers, two vtables each");
+    }
+}
+
+#[test]
+fn each_method_has_to_lie_in_the_code() {
+    let count = refusals("rustls-fixed", |fixture, place| {
+        fixture.patch(place + 16, &0x10_u64.to_le_bytes());
+    });
+    assert_eq!(count, 6, "three ciphers, two vtables each");
+}
+
+#[test]
+fn a_path_that_no_panic_leads_to_is_a_text_like_any_other() {
+    let mut fixture = Fixture::read("rustls-fixed");
+    let untouched = fixture.resolve().unwrap();
+    let padding = fixture.find(&[0; 64]);
+    let constants = fixture.find(b"rustls-0.23.");
+    let place = padding.iter().find(|place| **place > constants[0]).unwrap();
+    fixture.patch(place + 8, b"/rustls-0.24.0/src/crypto/ring/tls13.rs");
+    assert_eq!(fixture.resolve(), Ok(untouched));
+}
+
+#[test]
+fn damage_anywhere_gives_a_value_in_bounded_time() {
+    assert!(!names().is_empty());
+    let config = ProptestConfig::with_cases(48);
+    proptest!(config, |(
+        which in 0_u8..32,
+        damage in proptest::collection::vec(any::<[u8; 4]>(), 0..64),
+    )| {
+        let begin = Instant::now();
+        fuzz::fuzz(&[&[which], damage.concat().as_slice()].concat());
+        prop_assert!(begin.elapsed() < Duration::from_secs(10));
+    });
 }
