@@ -108,9 +108,16 @@ impl Frames {
         self.confirmed
     }
 
-    /// Whether nothing is known about the next byte.
+    /// Whether a frame is looked for at the beginning of each call: the header of the first one does not go across calls.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(self.place, Place::Lost)
+        matches!(
+            self.place,
+            Place::Lost
+                | Place::Header {
+                    expected: Expected::Perhaps,
+                    ..
+                }
+        )
     }
 
     /// So many bytes are missing here, or nobody knows how many.
@@ -166,13 +173,17 @@ impl Frames {
                     *seen += 1;
                     let (octets, seen, expected) = (*octets, *seen, *expected);
                     let so_far = octets.get(..seen).unwrap_or_default();
-                    if expected != Expected::InOrder && !resumes(so_far, DEFAULT_MAX_FRAME_SIZE) {
-                        // This byte is none of a frame any more, so it is hidden too.
+                    let refused = expected != Expected::InOrder && !resumes(so_far, DEFAULT_MAX_FRAME_SIZE);
+                    if refused {
                         self.lose();
-                        continue;
+                        if expected == Expected::Perhaps {
+                            // This byte is none of a frame any more, so it is hidden too.
+                            continue;
+                        }
                     }
+                    // Elsewhere it stays, so that whoever reads what is left refuses the same byte.
                     at += 1;
-                    if seen == FrameHeader::LENGTH {
+                    if seen == FrameHeader::LENGTH && !refused {
                         self.frame_begins(FrameHeader::parse(&octets), expected, call_length);
                     }
                 }

@@ -471,6 +471,19 @@ fn connection(
     bytes
 }
 
+#[test]
+fn a_frame_header_that_is_looked_for_does_not_go_across_calls() {
+    let frames = frame(0, 1, 1, b"body");
+    let calls = [&b"\0"[..], b"secret", &frames, b"\0\0", &frames].map(Call::read);
+    let left = scrub(&calls, usize::MAX);
+    assert_eq!(
+        (&left[1][..], &left[2], &left[4]),
+        (&b"******"[..], &frames, &frames)
+    );
+    let again: Vec<_> = left.iter().map(|bytes| Call::read(bytes)).collect();
+    assert_eq!(scrub(&again, 1), left, "scrubbing twice is scrubbing once");
+}
+
 proptest! {
     #[test]
     fn no_canary_survives_and_nothing_else_changes(
