@@ -119,7 +119,7 @@ impl Http2 {
         context: &mut Context<'_, impl HttpSink>,
     ) {
         match step {
-            Step::Block(block) => self.block(direction, block, time, context),
+            Step::Block(block) => self.block(direction, &block, time, context),
             Step::BlockTooLong { stream, end_stream } => {
                 self.half(direction).lose_fields(context.counters);
                 if end_stream {
@@ -176,7 +176,7 @@ impl Http2 {
     fn block(
         &mut self,
         direction: Direction,
-        block: Block,
+        block: &Block,
         time: Monotonic,
         context: &mut Context<'_, impl HttpSink>,
     ) {
@@ -191,8 +191,8 @@ impl Http2 {
         }
         let (stream, end_stream) = (block.stream, block.end_stream);
         match direction {
-            Direction::Write => self.request_head(&head, &block, context),
-            Direction::Read => self.response_head(head, &block, context),
+            Direction::Write => self.request_head(&head, block, context),
+            Direction::Read => self.response_head(head, block, context),
         }
         if end_stream {
             self.end_side(direction, stream, time, context);
