@@ -12,6 +12,9 @@ pub trait HttpSink {
     /// One more thing happened.
     fn http(&mut self, connection: ConnectionKey, exchange: ExchangeNumber, event: HttpEvent<'_>);
 
+    /// Of this connection only one direction will be seen: its exchanges have no response, or no request.
+    fn unpaired(&mut self, connection: ConnectionKey);
+
     /// The connection carries no HTTP calls of this process: another protocol, one not read yet, or the process is the
     /// server. No exchange of it follows.
     fn foreign(&mut self, connection: ConnectionKey);

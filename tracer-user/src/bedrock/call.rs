@@ -184,6 +184,10 @@ pub struct Timings {
     reason = "each is a reason of its own and any of them may hold together"
 )]
 pub struct Gaps {
+    /// The request was not seen, or its head was not understood: operation, model and start are not known from it.
+    pub request_unseen: bool,
+    /// The other direction of the connection could not be found.
+    pub unpaired: bool,
     /// Bytes of the request were not seen.
     pub request_hole: bool,
     /// Bytes of the response were not seen.

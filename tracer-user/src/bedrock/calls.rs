@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::counters::Counter;
 use crate::event::{ConnectionKey, Monotonic, Verdict};
-use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink};
+use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink, ResponseHead, Version};
 
 use super::call::Call;
 use super::exchange::Exchange;
@@ -18,6 +18,9 @@ const MAX_CALLS: usize = 8_192;
 
 /// Most that is kept of all bodies together.
 const MAX_BODIES: usize = 256 << 20;
+
+/// So many foreign requests on an HTTP/2 connection, and none of Bedrock's, make it foreign.
+const FOREIGN_MAX: u32 = 3;
 
 /// Something found. The owner takes it after every event.
 #[derive(Debug)]
@@ -50,6 +53,10 @@ pub struct Calls {
 struct Connection {
     server_name: Option<String>,
     verdict: Option<Verdict>,
+    /// Only one direction of it is seen.
+    unpaired: bool,
+    /// Requests on it that were not Bedrock's.
+    foreign: u32,
 }
 
 impl Calls {
@@ -134,15 +141,49 @@ impl Calls {
             .and_then(|known| known.server_name.as_deref());
         match route::recognise(head, server_name) {
             Recognition::Call(route) => {
-                self.judge(connection, Verdict::Want);
-                self.make_room_for_call(time);
                 let exchange = Exchange::new(connection, number, *route, head, time, thread, self.content);
-                self.by_age.insert((time, (connection, number)));
-                self.exchanges.insert((connection, number), exchange);
+                self.begin(connection, number, exchange, time);
             }
             Recognition::Housekeeping => self.judge(connection, Verdict::Want),
+            Recognition::ControlPlane | Recognition::Foreign if head.version == Version::Http2 => {
+                // One connection may serve several hosts and paths of a gateway.
+                let known = self.connection(connection);
+                known.foreign = known.foreign.saturating_add(1);
+                if known.foreign >= FOREIGN_MAX {
+                    self.judge(connection, Verdict::Ignore);
+                }
+            }
             Recognition::ControlPlane | Recognition::Foreign => self.judge(connection, Verdict::Ignore),
         }
+    }
+
+    /// A response whose request was not seen, or not understood: if it is plainly Bedrock's, what it says is told.
+    fn unseen(
+        &mut self,
+        connection: ConnectionKey,
+        number: ExchangeNumber,
+        head: &ResponseHead<'_>,
+        time: Monotonic,
+    ) {
+        if let Some(exchange) = Exchange::of_response(connection, number, head, time, self.content) {
+            self.begin(connection, number, exchange, time);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        connection: ConnectionKey,
+        number: ExchangeNumber,
+        mut exchange: Exchange,
+        time: Monotonic,
+    ) {
+        self.judge(connection, Verdict::Want);
+        if self.connection(connection).unpaired {
+            exchange.set_unpaired();
+        }
+        self.make_room_for_call(time);
+        self.by_age.insert((time, (connection, number)));
+        self.exchanges.insert((connection, number), exchange);
     }
 
     fn make_room_for_call(&mut self, time: Monotonic) {
@@ -168,6 +209,9 @@ impl Calls {
         };
         self.by_age.remove(&(exchange.begun(), (connection, number)));
         self.held = self.held.saturating_sub(exchange.held());
+        if !exchange.is_bedrocks() {
+            return;
+        }
         let call = exchange.finish(completion, time, &mut |counter, count| {
             self.outputs.push(Output::Count(counter, count));
         });
@@ -185,6 +229,11 @@ impl HttpSink for Calls {
             self.end(connection, number, completion, time);
             return;
         }
+        if let HttpEvent::Response { head, time } = &event
+            && !self.exchanges.contains_key(&(connection, number))
+        {
+            self.unseen(connection, number, head, *time);
+        }
         let Some(exchange) = self.exchanges.get_mut(&(connection, number)) else {
             return;
         };
@@ -198,6 +247,10 @@ impl HttpSink for Calls {
             HttpEvent::ResponseBody { part, time } => exchange.response_body(&part, time, budget),
         }
         self.held = (self.held + exchange.held()).saturating_sub(before);
+    }
+
+    fn unpaired(&mut self, connection: ConnectionKey) {
+        self.connection(connection).unpaired = true;
     }
 
     fn foreign(&mut self, connection: ConnectionKey) {

@@ -2,7 +2,9 @@
 
 use crate::counters::Counter;
 use crate::event::{ConnectionKey, Monotonic};
-use crate::http::{BodyPart, Completion, ExchangeNumber, HoleReason, Phase, RequestHead, ResponseHead};
+use crate::http::{
+    BodyPart, Completion, ExchangeNumber, Fields, HoleReason, Phase, RequestHead, ResponseHead,
+};
 use crate::wire::eventstream::{Broken, BrokenReason, Decoder, Item, Message, MessageKind};
 
 use super::body::{Body, Keep};
@@ -11,10 +13,13 @@ use super::failure::{self, ErrorBody, Failure};
 use super::family::{Facts, Task};
 use super::headers;
 use super::json::{self, Json};
-use super::operation::Purpose;
+use super::operation::{Operation, Purpose, Service};
 use super::parameters::Parameters;
 use super::reading::Reading;
-use super::route::Route;
+use super::route::{Resource, Route};
+
+/// Media type of event-streams.
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 /// What becomes of the response body.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(super) struct Exchange {
     /// The call as far as heads and times tell it; the rest is put in at the end.
     call: Call,
     keep: Keep,
+    /// What was seen is Bedrock's for sure.
+    is_certain: bool,
     /// `None` once it is read, or if it is not looked into.
     request: Option<Body>,
     answer: Answer,
@@ -72,6 +79,7 @@ impl Exchange {
         };
         Self {
             keep,
+            is_certain: true,
             request: reading.looks_into_bodies().then(|| Body::new(keep)),
             answer: Answer::Waiting,
             reading,
@@ -116,6 +124,77 @@ impl Exchange {
                 content: None,
             },
         }
+    }
+
+    /// A call of which only the response is there, if that may be Bedrock's.
+    pub(super) fn of_response(
+        connection: ConnectionKey,
+        exchange: ExchangeNumber,
+        head: &ResponseHead<'_>,
+        time: Monotonic,
+        content: bool,
+    ) -> Option<Self> {
+        let fields = &head.fields;
+        let says_so = fields
+            .iter()
+            .any(|(name, _)| name.to_ascii_lowercase().starts_with("x-amzn-bedrock-"));
+        let is_stream = fields
+            .get("content-type")
+            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with(EVENT_STREAM));
+        if !says_so && !is_stream {
+            return None;
+        }
+        let route = Route {
+            operation: if fields.get("x-amzn-bedrock-agent-session-id").is_some() {
+                Operation::InvokeAgent
+            } else {
+                Operation::UnknownRuntimeOperation
+            },
+            service: Service::Runtime,
+            region: None,
+            server: None,
+            resource: Resource::default(),
+        };
+        let unseen = RequestHead {
+            method: "",
+            target: "",
+            version: head.version,
+            fields: Fields::default(),
+        };
+        let mut this = Self::new(connection, exchange, route, &unseen, time, 0, content);
+        this.call.gaps.request_unseen = true;
+        this.is_certain = says_so;
+        Some(this)
+    }
+
+    /// Only one direction of the connection is seen.
+    pub(super) fn set_unpaired(&mut self) {
+        self.call.gaps.unpaired = true;
+    }
+
+    /// Whether it has turned out to be a call to Bedrock: other services of AWS speak in event-streams as well.
+    pub(super) fn is_bedrocks(&self) -> bool {
+        self.is_certain
+    }
+
+    /// The first event of a stream without a request tells what was asked.
+    fn recognise(&mut self, event_type: &str) {
+        let operation = match event_type {
+            "chunk" => Operation::InvokeModelWithResponseStream,
+            "messageStart" | "contentBlockStart" | "contentBlockDelta" | "contentBlockStop"
+            | "messageStop" | "metadata" => Operation::ConverseStream,
+            _ => return,
+        };
+        self.is_certain = true;
+        self.call.route.operation = operation;
+        let Facts {
+            server_latency_ms,
+            response_model,
+            ..
+        } = std::mem::take(&mut self.reading.facts);
+        self.reading = Reading::new(operation, None, self.keep == Keep::Content);
+        self.reading.facts.server_latency_ms = server_latency_ms;
+        self.reading.facts.response_model = response_model;
     }
 
     /// When the request began.
@@ -180,7 +259,7 @@ impl Exchange {
             .unwrap_or_default()
             .to_ascii_lowercase();
         let looks_into_bodies = self.reading.looks_into_bodies();
-        let frames = content_type.starts_with("application/vnd.amazon.eventstream");
+        let frames = content_type.starts_with(EVENT_STREAM);
         call.streaming |= frames || content_type.starts_with("text/event-stream");
         self.answer = if head.status >= 400 {
             let code = fields.get("x-amzn-errortype").and_then(failure::code);
@@ -303,6 +382,11 @@ impl Exchange {
     fn message(&mut self, message: &Message<'_>, time: Monotonic) {
         match message.kind() {
             MessageKind::Event { event_type } => {
+                if self.call.gaps.request_unseen
+                    && self.call.route.operation == Operation::UnknownRuntimeOperation
+                {
+                    self.recognise(event_type);
+                }
                 if self.reading.event(event_type, message.payload).is_err() {
                     self.response_unreadable();
                 }
@@ -345,6 +429,7 @@ impl Exchange {
         let Self {
             mut call,
             keep: _,
+            is_certain: _,
             request: _,
             answer: _,
             reading,

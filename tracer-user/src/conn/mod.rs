@@ -51,6 +51,8 @@ pub trait StreamReader<Output> {
 pub struct Beginning {
     /// Its first bytes were not seen.
     pub joined_late: bool,
+    /// Its other direction could not be found.
+    pub unpaired: bool,
     /// Stream offset of the first byte handed over, in whichever direction it came.
     pub offset: u64,
 }
@@ -180,6 +182,7 @@ impl<Reader> Connections<Reader> {
             ProbeEvent::Open { connection, time } => {
                 let beginning = Beginning {
                     joined_late: false,
+                    unpaired: false,
                     offset: 0,
                 };
                 // Freed and made anew within one generation would be the kernel side's mistake; the newer object is right.
@@ -221,6 +224,7 @@ impl<Reader> Connections<Reader> {
         if !self.table.contains_key(&key) {
             let beginning = Beginning {
                 joined_late: data.joined_late || data.stream_offset > 0,
+                unpaired: data.unpaired,
                 offset: data.stream_offset,
             };
             self.insert(key, beginning, data.time, output, counters);

@@ -199,6 +199,10 @@ pub mod error {
 
 /// Values of [`INCOMPLETE`].
 pub mod incomplete {
+    /// The request was not seen, or its head was not understood.
+    pub const REQUEST_UNSEEN: &str = "request_unseen";
+    /// The other direction of the connection could not be found.
+    pub const UNPAIRED: &str = "unpaired";
     /// Bytes of the request were not seen.
     pub const REQUEST_HOLE: &str = "request_hole";
     /// Bytes of the response were not seen.

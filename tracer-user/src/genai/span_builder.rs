@@ -118,6 +118,8 @@ fn stream_was_cut(call: &Call) -> bool {
         frames_broken,
         response_unreadable,
         beyond_cap,
+        unpaired: _,
+        request_unseen: _,
         request_hole: _,
         request_unreadable: _,
     } = call.gaps;
@@ -319,6 +321,8 @@ fn managed_prompt(model: &str) -> Option<(&str, Option<&str>)> {
 
 fn incomplete_reasons(call: &Call) -> Vec<String> {
     let Gaps {
+        request_unseen,
+        unpaired,
         request_hole,
         response_hole,
         undecodable,
@@ -338,6 +342,8 @@ fn incomplete_reasons(call: &Call) -> Vec<String> {
         Completion::Upgraded => Some(incomplete::UPGRADED),
     };
     [
+        (request_unseen, incomplete::REQUEST_UNSEEN),
+        (unpaired, incomplete::UNPAIRED),
         (request_hole, incomplete::REQUEST_HOLE),
         (response_hole, incomplete::RESPONSE_HOLE),
         (undecodable, incomplete::UNDECODABLE),

@@ -124,6 +124,8 @@ impl HttpSink for Log {
         }
     }
 
+    fn unpaired(&mut self, _: ConnectionKey) {}
+
     fn foreign(&mut self, connection: ConnectionKey) {
         self.line(format!("{connection:?} foreign"));
     }

@@ -27,6 +27,7 @@ use crate::http::HttpSink;
 #[derive(Debug)]
 pub struct Conversation {
     beginning: Beginning,
+    unpaired_told: bool,
     protocol: Protocol,
 }
 
@@ -60,6 +61,7 @@ impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
     fn begin(beginning: Beginning) -> Self {
         Self {
             beginning,
+            unpaired_told: false,
             protocol: Protocol::Undecided(Sniffed::default()),
         }
     }
@@ -76,6 +78,10 @@ impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
             sink,
             counters,
         };
+        if self.beginning.unpaired && !self.unpaired_told {
+            self.unpaired_told = true;
+            context.sink.unpaired(connection);
+        }
         match (&mut self.protocol, event) {
             (Protocol::Undecided(_), StreamEvent::Bytes(piece)) => self.sniff(piece, &mut context),
             (Protocol::Http1(http1), event) => match event {
@@ -166,7 +172,7 @@ impl Conversation {
                 Reader::Http1(Http1::new(Met::AtRequest, offset))
             }
             (Start::Http2Client, Direction::Write) | (Start::Http2Server, Direction::Read) => {
-                Reader::Http2(Http2::new(offset))
+                Reader::Http2(Http2::new(offset, self.beginning.unpaired))
             }
             _ if late && sniff::goes_on_in_http2(&first.bytes) => Reader::Http2(Http2::joined_late(offset)),
             // In the middle of a connection anything may come at the start of a call.

@@ -61,6 +61,8 @@ impl HttpSink for Heard {
         }
     }
 
+    fn unpaired(&mut self, _: ConnectionKey) {}
+
     fn foreign(&mut self, _: ConnectionKey) {
         panic!("this is HTTP/1");
     }

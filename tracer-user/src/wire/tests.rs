@@ -28,6 +28,8 @@ impl HttpSink for Transcript {
         self.lines.push(line);
     }
 
+    fn unpaired(&mut self, _: ConnectionKey) {}
+
     fn foreign(&mut self, _: ConnectionKey) {
         self.open = None;
         self.lines.push("foreign".into());

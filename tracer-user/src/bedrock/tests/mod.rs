@@ -3,6 +3,7 @@
 mod bodies;
 mod play;
 mod streams;
+mod unseen;
 
 pub(crate) use play::{CONNECTION, Play, chunk, frame};
 

@@ -29,6 +29,7 @@ pub(crate) struct Play {
     counters: Counters,
     done: Vec<Call>,
     ended: bool,
+    version: Version,
 }
 
 impl Play {
@@ -44,6 +45,7 @@ impl Play {
             counters: Counters::default(),
             done: Vec::new(),
             ended: false,
+            version: Version::Http11,
         }
     }
 
@@ -67,6 +69,11 @@ impl Play {
         let mut play = Self::new("POST", "/v1/things");
         play.headers = vec![("Host".into(), "api.example".into())];
         play
+    }
+
+    pub(crate) fn over_http2(mut self) -> Self {
+        self.version = Version::Http2;
+        self
     }
 
     pub(crate) fn with_content(mut self) -> Self {
@@ -117,7 +124,7 @@ impl Play {
                 head: RequestHead {
                     method: self.method,
                     target: &self.target,
-                    version: Version::Http11,
+                    version: self.version,
                     fields,
                 },
                 time,

@@ -41,10 +41,13 @@ struct Half {
 }
 
 impl Http2 {
-    /// From its first byte.
-    pub(super) fn new(first_exchange: u64) -> Self {
+    /// From its first byte. `unpaired`: only one direction of it will come.
+    pub(super) fn new(first_exchange: u64, unpaired: bool) -> Self {
         Self {
-            requests: Half::new(Frames::of_client()),
+            requests: Half {
+                has_gaps: unpaired,
+                ..Half::new(Frames::of_client())
+            },
             responses: Half::new(Frames::of_server()),
             streams: Streams::starting_at(first_exchange),
         }
