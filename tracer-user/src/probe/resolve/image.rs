@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use memchr::memmem;
 use object::LittleEndian;
 use object::elf::{
     EM_386, EM_AARCH64, EM_ARM, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, NT_GNU_BUILD_ID, PF_W, PF_X,
-    PT_DYNAMIC, PT_LOAD, ProgramHeader64, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_DYNSYM, SHT_PROGBITS,
-    SHT_SYMTAB, STT_FUNC, SectionHeader64, Sym64,
+    PT_DYNAMIC, PT_GNU_EH_FRAME, PT_LOAD, ProgramHeader64, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_DYNSYM,
+    SHT_PROGBITS, SHT_SYMTAB, STT_FUNC, SectionHeader64, Sym64,
 };
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::read::{ReadCache, ReadRef};
@@ -334,6 +335,63 @@ impl<'data> Image<'data> {
         } else {
             self.within_reason(sections)
         }
+    }
+
+    /// Where code is: sections of it, or without section headers the segments.
+    pub(super) fn code(&self) -> Vec<Stretch> {
+        let sections: Vec<Stretch> = self
+            .sections
+            .iter()
+            .filter(|section| {
+                section.sh_type(LittleEndian) == SHT_PROGBITS
+                    && section.sh_flags(LittleEndian) & u64::from(SHF_EXECINSTR) != 0
+            })
+            .map(|section| Stretch {
+                address: section.sh_addr(LittleEndian),
+                offset: section.sh_offset(LittleEndian),
+                size: section.sh_size(LittleEndian),
+            })
+            .collect();
+        if sections.is_empty() {
+            self.loaded(|flags| flags & PF_X != 0)
+        } else {
+            self.within_reason(sections)
+        }
+    }
+
+    /// Starts of functions, and of parts that a compiler has moved away from theirs, that the unwinder's index has within a
+    /// range of addresses (`.eh_frame_hdr` of the Linux Standard Base, in the form that all linkers write).
+    pub(super) fn unwinding_starts(&self, within: Range<u64>) -> Vec<u64> {
+        /// Version, `pcrel|sdata4`, `udata4`, `datarel|sdata4`.
+        const FORM: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
+        const HEADER: u64 = 12;
+        const ENTRY: u64 = 8;
+        let Some(index) = self
+            .segments
+            .iter()
+            .find(|segment| segment.p_type(LittleEndian) == PT_GNU_EH_FRAME)
+            .map(stretch_of)
+        else {
+            return Vec::new();
+        };
+        let header = self.bytes_at(index.address, HEADER);
+        let count = header
+            .get(8..)
+            .filter(|_| header.starts_with(&FORM))
+            .and_then(|count| count.first_chunk::<4>())
+            .map_or(0, |count| u64::from(u32::from_le_bytes(*count)));
+        let size = count.saturating_mul(ENTRY).min(index.size.saturating_sub(HEADER));
+        let table = self.bytes_at(index.address.saturating_add(HEADER), size.min(MAX_SECTION));
+        let (entries, _) = table.as_chunks::<8>();
+        let start = |entry: &[u8; 8]| {
+            let [a, b, c, d, ..] = *entry;
+            index
+                .address
+                .wrapping_add_signed(i64::from(i32::from_le_bytes([a, b, c, d])))
+        };
+        let first = entries.partition_point(|entry| start(entry) < within.start);
+        let found = entries.get(first..).unwrap_or_default().iter().map(start);
+        found.take_while(|start| within.contains(start)).collect()
     }
 
     /// Headers can name the same bytes again and again; nobody reads through much more than the whole file.

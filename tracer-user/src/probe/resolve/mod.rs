@@ -6,12 +6,15 @@
 //! One file can hold several libraries: OpenSSL's exports and rustls, or rustls twice. Every [`Stack`] is taken by one
 //! resolver at most, the first that finds it, so that no byte is seen on two levels of the same code.
 
+mod boringssl;
 mod entry;
+mod errors;
 pub mod fingerprint;
 mod flow;
 mod image;
 mod openssl;
 mod openssl_internal;
+mod openssl_static;
 mod pointers;
 mod recognise;
 mod rustls;
@@ -50,9 +53,10 @@ trait Resolver {
 }
 
 /// Best first.
-const RESOLVERS: [&dyn Resolver; 4] = [
+const RESOLVERS: [&dyn Resolver; 5] = [
     &openssl_internal::Internal,
     &openssl::Exports,
+    &errors::ErrorSites,
     &rustls::Symbols,
     &rustls::Anchor,
 ];

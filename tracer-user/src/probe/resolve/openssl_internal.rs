@@ -23,23 +23,23 @@ pub(super) struct Internal;
 
 /// An internal function with its proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Proven {
-    address: u64,
-    count_argument: u8,
+pub(super) struct Proven {
+    pub(super) address: u64,
+    pub(super) count_argument: u8,
 }
 
 /// How an internal function names itself when it reports an error.
-struct Signature {
-    name: &'static str,
+pub(super) struct Signature {
+    pub(super) name: &'static str,
     /// `SSL_F_SSL_READ_INTERNAL`, `SSL_F_SSL_WRITE_INTERNAL` of OpenSSL 1.1.1's `sslerr.h`.
-    code: u64,
+    pub(super) code: u64,
 }
 
-const READ: Signature = Signature {
+pub(super) const READ: Signature = Signature {
     name: "ssl_read_internal",
     code: 523,
 };
-const WRITE: Signature = Signature {
+pub(super) const WRITE: Signature = Signature {
     name: "ssl_write_internal",
     code: 524,
 };
@@ -111,7 +111,7 @@ fn one(plain: Proven, extended: Proven) -> Option<Proven> {
 }
 
 /// `SSL_read(s, buf, int num)`: hands on a place in its own frame for the count.
-fn plain(image: &Image<'_>, function: Function) -> Option<Proven> {
+pub(super) fn plain(image: &Image<'_>, function: Function) -> Option<Proven> {
     the_only(&flow::calls(image, function, 3)?, Value::Frame)
 }
 
