@@ -99,7 +99,7 @@ fn decode_into(coded: &[u8], out: &mut [u8], at: &mut usize) -> Result<(), Broke
             continue;
         }
         let padded = (window | u64::MAX.checked_shr(bits).unwrap_or(0)) >> 32;
-        let (symbol, length) = first(padded as u32);
+        let (symbol, length) = first_of(padded as u32);
         if length > bits {
             // The padding is the beginning of the end symbol, and less than an octet.
             return if symbol == END && bits < 8 {
@@ -119,7 +119,17 @@ fn decode_into(coded: &[u8], out: &mut [u8], at: &mut usize) -> Result<(), Broke
 }
 
 /// The symbol whose code the highest bits are, and the length of that code.
-pub(crate) const fn first(bits: u32) -> (u16, u32) {
+pub(crate) fn first_of(bits: u32) -> (u16, u32) {
+    let pair = FAST[(bits >> (32 - FAST_BITS)) as usize];
+    if pair.count == 0 {
+        return first(bits);
+    }
+    let [symbol, _] = pair.symbols;
+    (u16::from(symbol), u32::from(LENGTHS[usize::from(symbol)]))
+}
+
+/// The same, without the tables that are made by it.
+const fn first(bits: u32) -> (u16, u32) {
     let mut length = 5;
     // The code is complete: every 30 bits begin with the code of some symbol.
     while length < LENGTH_MAX {

@@ -104,7 +104,7 @@ impl Bits {
         };
         // What is not there yet counts as ones, which only makes codes longer.
         let window = window | u64::MAX.checked_shr(self.count).unwrap_or(0);
-        let (symbol, length) = huffman::first((window >> 32) as u32);
+        let (symbol, length) = huffman::first_of((window >> 32) as u32);
         self.count = self.count.checked_sub(length)?;
         self.value &= low_ones(self.count);
         Some(Symbol { symbol, length })

@@ -51,6 +51,8 @@ struct Payload {
     header: FrameHeader,
     /// How much of it was read.
     at: u32,
+    /// How much comes before a header block: the length of the padding, a priority, a stream.
+    lead: u32,
     /// Length of the padding at its end.
     padding: u32,
     treatment: Treatment,
@@ -273,12 +275,7 @@ impl Frames {
                 }
             }
         };
-        self.place = Place::Payload(Payload {
-            header,
-            at: 0,
-            padding: 0,
-            treatment,
-        });
+        self.place = Place::Payload(Payload::new(header, treatment));
         if length == 0 {
             self.frame_ends(header);
         }
@@ -312,27 +309,45 @@ impl Place {
 }
 
 impl Payload {
-    /// Takes one octet of a payload with a header block in it, gives the one to hand on.
-    fn block_octet(&mut self, octet: u8, block: &mut Block) -> u8 {
-        let Self {
-            header, at, padding, ..
-        } = self;
-        let continued = header.kind == Kind::Continuation;
-        let padded = u32::from(!continued && header.has(FrameHeader::PADDED));
+    fn new(header: FrameHeader, treatment: Treatment) -> Self {
+        let padded = u32::from(header.has(FrameHeader::PADDED));
         let lead = match header.kind {
             Kind::Headers if header.has(FrameHeader::PRIORITY) => padded + 5,
+            Kind::Headers => padded,
             Kind::PushPromise => padded + 4,
-            _ => padded,
-        };
-        if *at < padded {
-            *padding = u32::from(octet);
-        }
-        let end = header.length.saturating_sub(*padding);
-        match *at {
-            at if at < lead => octet,
-            at if at < end => block.pass(octet),
-            // Padding is zeros, RFC 9113 section 6.1.
             _ => 0,
+        };
+        Self {
+            header,
+            at: 0,
+            lead,
+            padding: 0,
+            treatment,
+        }
+    }
+
+    /// Octets of the header block from here to its end in this frame.
+    fn block_left(&self) -> u32 {
+        let end = self.header.length.saturating_sub(self.padding);
+        if self.at < self.lead {
+            0
+        } else {
+            end.saturating_sub(self.at)
+        }
+    }
+
+    /// Takes one octet of a payload with a header block in it, gives the one to hand on.
+    fn block_octet(&mut self, octet: u8, block: &mut Block) -> u8 {
+        if self.at < self.lead {
+            if self.at == 0 && self.header.has(FrameHeader::PADDED) {
+                self.padding = u32::from(octet);
+            }
+            octet
+        } else if self.block_left() > 0 {
+            block.pass(octet)
+        } else {
+            // Padding is zeros, RFC 9113 section 6.1.
+            0
         }
     }
 }
