@@ -173,6 +173,7 @@ pub enum Version {
 #[derive(Debug, Clone, Default)]
 pub struct Fields<'a> {
     fields: Vec<(Cow<'a, str>, Cow<'a, [u8]>)>,
+    is_partial: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -180,7 +181,18 @@ impl<'a> Fields<'a> {
     pub fn with_capacity(count: usize) -> Self {
         Self {
             fields: Vec::with_capacity(count),
+            is_partial: false,
         }
+    }
+
+    /// There are fields that could not be understood: their names or values were told before anybody listened (RFC 7541).
+    pub fn set_partial(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Whether a field that is not here may have been sent all the same.
+    pub fn is_partial(&self) -> bool {
+        self.is_partial
     }
 
     /// Adds a field at the end.

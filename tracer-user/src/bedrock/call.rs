@@ -186,6 +186,8 @@ pub struct Timings {
 pub struct Gaps {
     /// The request was not seen, or its head was not understood: operation, model and start are not known from it.
     pub request_unseen: bool,
+    /// Some header fields could not be understood.
+    pub headers_unknown: bool,
     /// The other direction of the connection could not be found.
     pub unpaired: bool,
     /// Bytes of the request were not seen.

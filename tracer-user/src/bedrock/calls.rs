@@ -146,14 +146,18 @@ impl Calls {
             }
             Recognition::Housekeeping => self.judge(connection, Verdict::Want),
             Recognition::ControlPlane | Recognition::Foreign if head.version == Version::Http2 => {
-                // One connection may serve several hosts and paths of a gateway.
-                let known = self.connection(connection);
-                known.foreign = known.foreign.saturating_add(1);
-                if known.foreign >= FOREIGN_MAX {
-                    self.judge(connection, Verdict::Ignore);
-                }
+                self.foreign_exchange(connection);
             }
             Recognition::ControlPlane | Recognition::Foreign => self.judge(connection, Verdict::Ignore),
+        }
+    }
+
+    /// One connection of HTTP/2 may serve several hosts and paths of a gateway.
+    fn foreign_exchange(&mut self, connection: ConnectionKey) {
+        let known = self.connection(connection);
+        known.foreign = known.foreign.saturating_add(1);
+        if known.foreign >= FOREIGN_MAX {
+            self.judge(connection, Verdict::Ignore);
         }
     }
 
@@ -177,7 +181,9 @@ impl Calls {
         mut exchange: Exchange,
         time: Monotonic,
     ) {
-        self.judge(connection, Verdict::Want);
+        if exchange.is_certain() {
+            self.judge(connection, Verdict::Want);
+        }
         if self.connection(connection).unpaired {
             exchange.set_unpaired();
         }
@@ -209,13 +215,15 @@ impl Calls {
         };
         self.by_age.remove(&(exchange.begun(), (connection, number)));
         self.held = self.held.saturating_sub(exchange.held());
-        if !exchange.is_bedrocks() {
-            return;
-        }
-        let call = exchange.finish(completion, time, &mut |counter, count| {
+        let finished = exchange.finish(completion, time, &mut |counter, count| {
             self.outputs.push(Output::Count(counter, count));
         });
-        self.outputs.push(Output::Call(Box::new(call)));
+        if let Some(call) = finished {
+            self.judge(connection, Verdict::Want);
+            self.outputs.push(Output::Call(Box::new(call)));
+        } else {
+            self.foreign_exchange(connection);
+        }
     }
 }
 
@@ -237,7 +245,7 @@ impl HttpSink for Calls {
         let Some(exchange) = self.exchanges.get_mut(&(connection, number)) else {
             return;
         };
-        let before = exchange.held();
+        let (before, was_certain) = (exchange.held(), exchange.is_certain());
         let budget = MAX_BODIES.saturating_sub(self.held);
         match event {
             HttpEvent::Request { .. } | HttpEvent::End { .. } => {}
@@ -247,6 +255,9 @@ impl HttpSink for Calls {
             HttpEvent::ResponseBody { part, time } => exchange.response_body(&part, time, budget),
         }
         self.held = (self.held + exchange.held()).saturating_sub(before);
+        if exchange.is_certain() && !was_certain {
+            self.judge(connection, Verdict::Want);
+        }
     }
 
     fn unpaired(&mut self, connection: ConnectionKey) {

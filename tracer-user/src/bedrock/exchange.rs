@@ -32,6 +32,8 @@ enum Answer {
     Error(Body),
     /// Frames, read as they come.
     Frames(Box<Decoder>),
+    /// Its first byte will tell what it is.
+    Unknown,
     /// Not looked into.
     Opaque,
 }
@@ -120,7 +122,10 @@ impl Exchange {
                     end: time,
                 },
                 completion: Completion::Complete,
-                gaps: Gaps::default(),
+                gaps: Gaps {
+                    headers_unknown: fields.is_partial(),
+                    ..Gaps::default()
+                },
                 content: None,
             },
         }
@@ -138,10 +143,12 @@ impl Exchange {
         let says_so = fields
             .iter()
             .any(|(name, _)| name.to_ascii_lowercase().starts_with("x-amzn-bedrock-"));
-        let is_stream = fields
-            .get("content-type")
-            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with(EVENT_STREAM));
-        if !says_so && !is_stream {
+        let may_be = match fields.get("content-type") {
+            Some(kind) => kind.to_ascii_lowercase().starts_with(EVENT_STREAM),
+            // The body will tell.
+            None => fields.is_partial(),
+        };
+        if !says_so && !may_be {
             return None;
         }
         let route = Route {
@@ -172,19 +179,33 @@ impl Exchange {
         self.call.gaps.unpaired = true;
     }
 
-    /// Whether it has turned out to be a call to Bedrock: other services of AWS speak in event-streams as well.
-    pub(super) fn is_bedrocks(&self) -> bool {
+    /// Whether it is a call to Bedrock for sure. What has no request may turn out to be one, or not.
+    pub(super) fn is_certain(&self) -> bool {
         self.is_certain
     }
 
+    /// The body of an answer of which nothing else is known. What Converse answers has members that together nothing else has.
+    fn recognise_document(&mut self, body: Json<'_>) {
+        let is_converse = ["output", "stopReason", "usage", "metrics"]
+            .iter()
+            .all(|name| body.member(name).is_some_and(|member| !member.is_null()));
+        if is_converse {
+            self.take_for(Operation::Converse);
+        }
+    }
+
     /// The first event of a stream without a request tells what was asked.
-    fn recognise(&mut self, event_type: &str) {
+    fn recognise_event(&mut self, event_type: &str) {
         let operation = match event_type {
             "chunk" => Operation::InvokeModelWithResponseStream,
             "messageStart" | "contentBlockStart" | "contentBlockDelta" | "contentBlockStop"
             | "messageStop" | "metadata" => Operation::ConverseStream,
             _ => return,
         };
+        self.take_for(operation);
+    }
+
+    fn take_for(&mut self, operation: Operation) {
         self.is_certain = true;
         self.call.route.operation = operation;
         let Facts {
@@ -221,7 +242,7 @@ impl Exchange {
         let answer = match &self.answer {
             Answer::Document(body) | Answer::Error(body) => body.len(),
             Answer::Frames(decoder) => decoder.buffered(),
-            Answer::Waiting | Answer::Opaque => 0,
+            Answer::Waiting | Answer::Unknown | Answer::Opaque => 0,
         };
         self.request.as_ref().map_or(0, Body::len) + self.reading.held() + answer
     }
@@ -246,6 +267,7 @@ impl Exchange {
         let call = &mut self.call;
         call.status = Some(head.status);
         call.timings.response = Some(time);
+        call.gaps.headers_unknown |= fields.is_partial();
         call.request_id = headers::request_id(fields);
         if let Some(session) = headers::session(fields) {
             call.session = Some(session);
@@ -269,6 +291,8 @@ impl Exchange {
                 in_stream: None,
             });
             Answer::Error(Body::new(Keep::Facts))
+        } else if call.gaps.request_unseen && content_type.is_empty() {
+            Answer::Unknown
         } else if frames || (content_type.is_empty() && looks_into_bodies && call.streaming) {
             Answer::Frames(Box::default())
         } else if looks_into_bodies {
@@ -285,6 +309,15 @@ impl Exchange {
         }
         // Taken out for as long as its frames are read into the rest of the exchange.
         let mut answer = std::mem::replace(&mut self.answer, Answer::Opaque);
+        if let (Answer::Unknown, BodyPart::Bytes([first, ..])) = (&answer, part) {
+            // An event-stream begins with the length of its first message, which is below 16 MiB; JSON with a character.
+            answer = if *first == 0 {
+                self.call.streaming = true;
+                Answer::Frames(Box::default())
+            } else {
+                Answer::Document(Body::new(self.keep))
+            };
+        }
         match &mut answer {
             Answer::Document(body) | Answer::Error(body) => body.push(part, budget),
             Answer::Frames(decoder) => {
@@ -298,29 +331,34 @@ impl Exchange {
                     }
                 }
             }
-            Answer::Waiting | Answer::Opaque => {}
+            Answer::Waiting | Answer::Unknown | Answer::Opaque => {}
         }
         self.answer = answer;
     }
 
-    /// Nothing more comes.
+    /// Nothing more comes. Nothing comes out of what is not a call to Bedrock.
     pub(super) fn finish(
         mut self,
         completion: Completion,
         time: Monotonic,
         count: &mut dyn FnMut(Counter, u64),
-    ) -> Call {
+    ) -> Option<Call> {
         self.read_request();
         match std::mem::replace(&mut self.answer, Answer::Opaque) {
-            Answer::Waiting | Answer::Opaque => {}
-            Answer::Document(body) => self.read_response(&body, completion),
+            Answer::Waiting | Answer::Unknown | Answer::Opaque => {}
+            Answer::Document(body) => {
+                if !self.is_certain {
+                    self.recognise_document(Json::new(&body.text()));
+                }
+                self.read_response(&body, completion);
+            }
             Answer::Error(body) => self.read_error(&body),
             Answer::Frames(mut decoder) => {
                 decoder.finish(&mut |item| self.item(&item, time));
                 self.call.gaps.no_stop_event = self.call.failure.is_none() && self.reading.lacks_stop_event();
             }
         }
-        self.settle(completion, time, count)
+        self.is_certain.then(|| self.settle(completion, time, count))
     }
 
     /// Reads the request body, once, and lets go of it.
@@ -385,7 +423,7 @@ impl Exchange {
                 if self.call.gaps.request_unseen
                     && self.call.route.operation == Operation::UnknownRuntimeOperation
                 {
-                    self.recognise(event_type);
+                    self.recognise_event(event_type);
                 }
                 if self.reading.event(event_type, message.payload).is_err() {
                     self.response_unreadable();

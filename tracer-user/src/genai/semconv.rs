@@ -201,6 +201,8 @@ pub mod error {
 pub mod incomplete {
     /// The request was not seen, or its head was not understood.
     pub const REQUEST_UNSEEN: &str = "request_unseen";
+    /// Some header fields could not be understood.
+    pub const HEADERS_UNKNOWN: &str = "headers_unknown";
     /// The other direction of the connection could not be found.
     pub const UNPAIRED: &str = "unpaired";
     /// Bytes of the request were not seen.

@@ -119,6 +119,7 @@ fn stream_was_cut(call: &Call) -> bool {
         response_unreadable,
         beyond_cap,
         unpaired: _,
+        headers_unknown: _,
         request_unseen: _,
         request_hole: _,
         request_unreadable: _,
@@ -323,6 +324,7 @@ fn incomplete_reasons(call: &Call) -> Vec<String> {
     let Gaps {
         request_unseen,
         unpaired,
+        headers_unknown,
         request_hole,
         response_hole,
         undecodable,
@@ -343,6 +345,7 @@ fn incomplete_reasons(call: &Call) -> Vec<String> {
     };
     [
         (request_unseen, incomplete::REQUEST_UNSEEN),
+        (headers_unknown, incomplete::HEADERS_UNKNOWN),
         (unpaired, incomplete::UNPAIRED),
         (request_hole, incomplete::REQUEST_HOLE),
         (response_hole, incomplete::RESPONSE_HOLE),

@@ -149,6 +149,20 @@ impl Play {
         self
     }
 
+    /// A response whose header fields are not known.
+    pub(crate) fn partial_response(&mut self, status: u16) -> &mut Self {
+        let mut fields = Fields::default();
+        fields.set_partial();
+        let head = ResponseHead {
+            status,
+            version: Version::Http2,
+            fields,
+        };
+        let time = self.tick();
+        self.event(HttpEvent::Response { head, time });
+        self
+    }
+
     pub(crate) fn answer(&mut self, body: &str) -> &mut Self {
         self.part(&BodyPart::Bytes(body.as_bytes()))
     }

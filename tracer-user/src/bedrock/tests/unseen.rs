@@ -67,6 +67,41 @@ fn headers_of_bedrock_are_enough() {
 }
 
 #[test]
+fn an_answer_of_converse_is_known_by_its_members() {
+    // Over HTTP/2 in the middle of a connection no header is known, not even the media type.
+    let body = r#"{"output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}}, "stopReason": "end_turn",
+        "usage": {"inputTokens": 4, "outputTokens": 10, "totalTokens": 14}, "metrics": {"latencyMs": 3}}"#;
+    let mut play = Play::converse();
+    play.partial_response(200).answer(body);
+    let call = play.call();
+    assert_eq!(call.route.operation, Operation::Converse);
+    assert_eq!((call.usage.input, call.usage.output), (Some(4), Some(10)));
+    assert!(call.gaps.request_unseen && call.gaps.headers_unknown);
+    assert_eq!(play.verdicts()[0].1, Verdict::Want);
+}
+
+#[test]
+fn a_stream_is_known_by_its_frames_where_no_header_is() {
+    let mut play = Play::converse();
+    play.partial_response(200);
+    play.part(&BodyPart::Bytes(&frame(
+        "event",
+        "messageStop",
+        r#"{"stopReason": "end_turn"}"#,
+    )));
+    assert_eq!(play.verdicts()[0].1, Verdict::Want, "while it goes on");
+    let call = play.call();
+    assert!(call.streaming);
+    assert_eq!(call.route.operation, Operation::ConverseStream);
+    let mut other = Play::converse();
+    other
+        .partial_response(200)
+        .answer(r#"{"items": []}"#)
+        .end(crate::http::Completion::Complete);
+    assert!(other.calls_so_far().is_empty() && other.verdicts().is_empty());
+}
+
+#[test]
 fn streams_of_other_services_and_plain_answers_are_no_calls() {
     let mut other = played(&[EVENTSTREAM], &[frame("event", "Records", "{}")]);
     assert!(other.calls_so_far().is_empty());

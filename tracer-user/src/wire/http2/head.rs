@@ -25,6 +25,7 @@ impl Head {
         let mut authority = None;
         let outcome = decoder.decode(block, &mut |field| {
             let (Some(name), Some(value)) = (field.name, field.value) else {
+                head.fields.set_partial();
                 return;
             };
             match name {
@@ -36,6 +37,9 @@ impl Head {
                 _ => head.push(name, value),
             }
         });
+        if outcome.is_err() {
+            head.fields.set_partial();
+        }
         // What HTTP/1 calls `Host` (RFC 9113 section 8.3.1).
         if let Some(authority) = authority
             && !head.has_host
