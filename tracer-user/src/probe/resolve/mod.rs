@@ -61,7 +61,8 @@ const RESOLVERS: [&dyn Resolver; 5] = [
     &rustls::Anchor,
 ];
 
-/// Looks for TLS libraries in an opened file. Reads only headers and symbol names of files that have none.
+/// Looks for TLS libraries in an opened file. Of files that have none it reads headers, symbol names and constants, each once
+/// for those who ask.
 pub fn resolve(file: &File, sibling: Sibling<'_>) -> Result<Resolved, Unresolved> {
     let cache = ReadCache::new(file);
     let image = Image::parse(file, &cache)?;

@@ -4,20 +4,21 @@
 //!
 //! | words | |
 //! |---|---|
-//! | 3 | a panic location: the path of the module's source, its length, line and column |
 //! | 4 | the decrypter's vtable: drop, size, alignment, `decrypt` |
-//! | 3 | a panic location of the same source |
+//! | 3 | a panic location: the path of the module's source, its length, line and column; another where overflow is checked |
 //! | 5 | the encrypter's vtable: drop, size, alignment, `encrypt`, `encrypted_payload_len` |
 //!
-//! `encrypted_payload_len` adds a constant of the protocol to its argument (RFC 8446 section 5.2, RFC 5288, RFC 7905), so its
-//! code is known to the byte. Where the two locations stand, everything else must be as it has to be, or the library is
-//! refused: half an anchor is none.
+//! `encrypted_payload_len` adds a constant of the protocol to its argument (RFC 8446 section 5.2, RFC 5288, RFC 7905), and its
+//! code says so. Where that or a vtable is found, everything else must be as it has to be, or the library is refused: half
+//! an anchor is none.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::super::image::{Image, Machine};
-use super::super::pointers::{self, Contents, Pointer};
+use super::super::pointers;
 use super::super::{Library, Resolver, Sibling, Stack, Unresolved};
+use super::growth::growth;
+use super::locations::{Locations, Run};
 use super::sources::{Source, Version, sources};
 use super::{Cipher, Half, Optimised, libraries, refused};
 
@@ -25,22 +26,13 @@ use super::{Cipher, Half, Optimised, libraries, refused};
 #[derive(Debug)]
 pub(in super::super) struct Anchor;
 
-/// A path may have so much before the crate's name.
-const LONGEST_PREFIX: u64 = 1024;
-/// All of rustls has some hundred panic locations; other texts lie beside its paths.
-const MAX_LOCATIONS: usize = 1 << 17;
-/// No source has more lines, no line more columns.
-const MAX_LINE: u64 = 1 << 20;
-
-// Places of words, from the first location.
-const DECRYPTER: u64 = 24;
-const SECOND_LOCATION: u64 = 56;
-const ENCRYPTER: u64 = 80;
 // Places of words in a vtable.
 const SIZE: u64 = 8;
 const ALIGNMENT: u64 = 16;
 const METHOD: u64 = 24;
 const SECOND_METHOD: u64 = 32;
+/// Bytes of a vtable with one method.
+const DECRYPTER: u64 = 32;
 
 /// No cipher's state comes near this; those of today have 288 to 640 bytes.
 const MAX_SIZE: u64 = 1 << 16;
@@ -61,7 +53,7 @@ impl Resolver for Anchor {
         let locations = Locations::find(image, &sources);
         let versions: BTreeSet<&Version> = locations.located().map(|source| &source.version).collect();
         let candidates = match image.machine {
-            Machine::X86_64 => locations.candidates(image),
+            Machine::X86_64 => candidates(image, &locations),
             Machine::Aarch64 => Vec::new(),
         };
         versions
@@ -125,7 +117,7 @@ pub(super) fn located_versions(image: &Image<'_>, sources: &[Source]) -> BTreeSe
 /// Which version's vtables hold a function.
 pub(super) fn version_of(image: &Image<'_>, sources: &[Source], address: u64) -> Option<Version> {
     let locations = Locations::find(image, sources);
-    let candidates = locations.candidates(image);
+    let candidates = candidates(image, &locations);
     let mut versions = candidates
         .iter()
         .filter(|candidate| {
@@ -151,7 +143,7 @@ struct Pair {
     decrypt: u64,
 }
 
-/// Two panic locations of a cipher's source, as far apart as vtables between them want it, and what is there.
+/// Panic locations of a cipher's source with a vtable on either side, or with half of what that takes.
 struct Candidate<'a> {
     source: &'a Source,
     module: Module<'a>,
@@ -218,96 +210,44 @@ impl Protocol {
     }
 }
 
-/// Panic locations in rustls's own sources: where they stand, and which source they are in. A text that merely mentions such
-/// a path is not one of its sources.
-struct Locations<'a> {
-    sources: &'a [Source],
-    places: BTreeMap<u64, usize>,
-}
-
-impl<'a> Locations<'a> {
-    fn find(image: &Image<'_>, sources: &'a [Source]) -> Self {
-        let mut locations = Self {
-            sources,
-            places: BTreeMap::new(),
-        };
-        let is_near = |text: u64| {
-            let next = sources.partition_point(|source| source.begin < text);
-            let source = sources.get(next);
-            source.is_some_and(|source| source.begin - text <= LONGEST_PREFIX)
-        };
-        let Some(pointers) = pointers::to(image, MAX_LOCATIONS, is_near) else {
-            return locations;
-        };
-        let mut contents = Contents::default();
-        for Pointer { place, value } in pointers {
-            let source = locations.source_at(image, &mut contents, place, value);
-            locations.places.extend(source.map(|source| (place, source)));
-        }
-        locations
+/// Every place where locations of a cipher's source have a vtable beside them.
+fn candidates<'a>(image: &Image<'_>, locations: &Locations<'a>) -> Vec<Candidate<'a>> {
+    let runs: Vec<(Run<'a>, Module<'a>)> = locations
+        .runs(DECRYPTER)
+        .into_iter()
+        .filter_map(|run| {
+            let module = Module::parse(&run.source.path)?;
+            Some((run, module))
+        })
+        .collect();
+    if runs.is_empty() {
+        return Vec::new();
     }
-
-    /// `core::panic::Location`: the text of a path, a line, a column.
-    fn source_at(&self, image: &Image<'_>, contents: &mut Contents, place: u64, text: u64) -> Option<usize> {
-        let end = text.checked_add(contents.word(image, place.checked_add(8)?)?)?;
-        let line_and_column = contents.word(image, place.checked_add(16)?)?;
-        let [line, column] = [line_and_column & u64::from(u32::MAX), line_and_column >> 32];
-        // In the order of addresses.
-        let next = self.sources.partition_point(|source| source.end < end);
-        let source = self.sources.get(next)?;
-        let fits = source.end == end
-            && text <= source.begin
-            && (1..MAX_LINE).contains(&line)
-            && (1..MAX_LINE).contains(&column);
-        fits.then_some(next)
-    }
-
-    /// Sources that have a location.
-    fn located(&self) -> impl Iterator<Item = &'a Source> {
-        let distinct: BTreeSet<usize> = self.places.values().copied().collect();
-        distinct.into_iter().filter_map(|source| self.sources.get(source))
-    }
-
-    /// Every place where two locations invite vtables between and behind them.
-    fn candidates(&self, image: &Image<'_>) -> Vec<Candidate<'a>> {
-        let starts: Vec<(u64, &Source, Module<'_>)> = self
-            .places
-            .iter()
-            .filter(|(place, source)| {
-                let second = place.checked_add(SECOND_LOCATION);
-                second.and_then(|second| self.places.get(&second)) == Some(*source)
-            })
-            .filter_map(|(place, source)| {
-                let source = self.sources.get(*source)?;
-                Some((*place, source, Module::parse(&source.path)?))
-            })
-            .collect();
-        let places: Vec<u64> = starts
-            .iter()
-            .flat_map(|(start, ..)| {
-                [
-                    DECRYPTER,
-                    DECRYPTER + METHOD,
-                    ENCRYPTER,
-                    ENCRYPTER + METHOD,
-                    ENCRYPTER + SECOND_METHOD,
-                ]
-                .map(|into| start.saturating_add(into))
-            })
-            .collect();
-        if places.is_empty() {
-            return Vec::new();
-        }
-        let vtables = Vtables {
-            image,
-            pointers: pointers::at(image, &places),
-        };
-        let candidate = |(start, source, module): (u64, &'a Source, Module<'a>)| {
-            let pair = vtables.pair(start, module.protocol)?;
-            Some(Candidate { source, module, pair })
-        };
-        starts.into_iter().filter_map(candidate).collect()
-    }
+    let words = |Run { locations, .. }: &Run<'_>| {
+        let decrypter = locations.start.saturating_sub(DECRYPTER);
+        let encrypter = locations.end;
+        [
+            decrypter,
+            decrypter.saturating_add(METHOD),
+            encrypter,
+            encrypter.saturating_add(METHOD),
+            encrypter.saturating_add(SECOND_METHOD),
+        ]
+    };
+    let places: Vec<u64> = runs.iter().flat_map(|(run, _)| words(run)).collect();
+    let vtables = Vtables {
+        image,
+        pointers: pointers::at(image, &places),
+    };
+    let candidate = |(run, module): (Run<'a>, Module<'a>)| {
+        let pair = vtables.pair(&run, module.protocol)?;
+        Some(Candidate {
+            source: run.source,
+            module,
+            pair,
+        })
+    };
+    runs.into_iter().filter_map(candidate).collect()
 }
 
 /// What vtables hold.
@@ -317,45 +257,57 @@ struct Vtables<'image, 'data> {
 }
 
 impl Vtables<'_, '_> {
-    /// Takes the words apart that follow a first location; `None` when that are no vtables at all.
-    fn pair(&self, start: u64, protocol: Protocol) -> Option<Result<Pair, String>> {
-        let decrypt = self.method(start, DECRYPTER);
-        let encrypt = self.method(start, ENCRYPTER);
-        let length = self.function(start.saturating_add(ENCRYPTER + SECOND_METHOD));
-        let growth = length.and_then(|length| growth(self.image.bytes_at(length, LONGEST_GROWTH)));
+    /// Takes the words apart before and behind locations; `None` when that are no vtables at all.
+    fn pair(&self, run: &Run<'_>, protocol: Protocol) -> Option<Result<Pair, String>> {
+        let Run {
+            locations, is_framed, ..
+        } = run;
+        let decrypt = self.method(locations.start.checked_sub(DECRYPTER)?);
+        let encrypt = self.method(locations.end);
+        let length = self.function(locations.end.saturating_add(SECOND_METHOD));
+        let growth = length.and_then(|length| growth(self.image, length));
         match (decrypt, encrypt, length, growth) {
             (Some(decrypt), Some(encrypt), Some(length), Some(bytes)) if protocol.grows_by(bytes) => {
                 let differ = encrypt != decrypt && encrypt != length && decrypt != length;
                 Some(if differ {
                     Ok(Pair { encrypt, decrypt })
                 } else {
-                    Err(format!("two of the functions at {start:#x} are one"))
+                    Err(format!(
+                        "two of the functions around {:#x} are one",
+                        locations.end
+                    ))
                 })
             }
-            (Some(_), Some(_), Some(length), _) => Some(Err(format!(
+            // Vtables of other traits may lie like that, but not with a location in front as well.
+            (Some(_), Some(_), Some(length), _) if *is_framed => Some(Err(format!(
                 "the code at {length:#x} does not tell by how much a record grows (a build without optimisation?)"
             ))),
             (_, _, Some(_), Some(bytes)) if protocol.grows_by(bytes) => Some(Err(format!(
-                "there are no two whole vtables at {start:#x} in front of what tells by how much a record grows"
+                "there are no two whole vtables around {:#x}, where a record is said to grow by {bytes} bytes",
+                locations.end
             ))),
             _ => None,
         }
     }
 
     /// Checks a vtable and gives its first method.
-    fn method(&self, start: u64, vtable: u64) -> Option<u64> {
-        let place = start.saturating_add(vtable);
-        let of = |into| word(self.image, place.saturating_add(into));
-        // No pointer there means that nothing needs to be done to drop it: 0.
-        if self.pointers.contains_key(&place) && !(self.image.is_fixed && of(0) == Some(0)) {
-            self.function(place)?;
+    fn method(&self, place: u64) -> Option<u64> {
+        let of = |into| word(self.image, place.checked_add(into)?);
+        // 0 when nothing needs to be done to drop it.
+        if self.function(place).is_none() && (self.is_pointer(place) || of(0) != Some(0)) {
+            return None;
         }
         let (size, alignment) = (of(SIZE)?, of(ALIGNMENT)?);
         let is_sane = alignment.is_power_of_two()
             && alignment <= MAX_ALIGNMENT
             && size <= MAX_SIZE
             && size.is_multiple_of(alignment);
-        is_sane.then(|| self.function(place.saturating_add(METHOD)))?
+        is_sane.then(|| self.function(place.checked_add(METHOD)?))?
+    }
+
+    /// Whether a word is one for the loader, other than 0.
+    fn is_pointer(&self, place: u64) -> bool {
+        self.pointers.get(&place).is_some_and(|value| *value != 0)
     }
 
     fn function(&self, place: u64) -> Option<u64> {
@@ -368,18 +320,4 @@ impl Vtables<'_, '_> {
 
 fn word(image: &Image<'_>, address: u64) -> Option<u64> {
     image.bytes_at(address, 8).try_into().ok().map(u64::from_le_bytes)
-}
-
-const LONGEST_GROWTH: u64 = 16;
-
-/// Reads the code of a function that adds a small constant to its second argument: `lea rax, [rsi + N]; ret`, with a frame
-/// or without.
-fn growth(code: &[u8]) -> Option<u8> {
-    const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
-    let code = code.strip_prefix(&ENDBR64).unwrap_or(code);
-    match code {
-        [0x48, 0x8d, 0x46, bytes, 0xc3, ..]
-        | [0x55, 0x48, 0x89, 0xe5, 0x48, 0x8d, 0x46, bytes, 0x5d, 0xc3, ..] => Some(*bytes),
-        _ => None,
-    }
 }

@@ -5,7 +5,9 @@
 //! ([`symbols`]), else by the shape of their vtables ([`anchor`]).
 
 mod anchor;
+mod growth;
 mod layout;
+mod locations;
 mod sources;
 mod symbols;
 
