@@ -69,6 +69,8 @@ fn operation_name(call: &Call) -> Option<&'static str> {
         Purpose::Agent => Some(operation::INVOKE_AGENT),
         Purpose::Retrieval => Some(operation::RETRIEVAL),
         Purpose::Auxiliary | Purpose::Housekeeping => None,
+        // Which kind of model it was, the request would have told.
+        Purpose::Model if call.gaps.request_unseen && call.task.is_none() => None,
         Purpose::Model => Some(match call.task {
             Some(Task::Chat) | None => operation::CHAT,
             Some(Task::Completion) => operation::TEXT_COMPLETION,
