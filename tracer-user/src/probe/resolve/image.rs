@@ -264,14 +264,7 @@ impl<'data> Image<'data> {
     ///
     /// What touches the end of a window may be cut there; it comes again, whole, in the next one.
     pub(super) fn search<T>(&self, section: &str, mut look: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
-        let (_, section) = self.sections.section_by_name(LittleEndian, section.as_bytes())?;
-        let (offset, size) = section.file_range(LittleEndian)?;
-        let stretch = Stretch {
-            address: section.sh_addr(LittleEndian),
-            offset,
-            size,
-        };
-        self.windows(stretch, |_, window| look(window))
+        self.windows(self.place_of_section(section)?, |_, window| look(window))
     }
 
     /// Goes through a stretch window by window, each with its address, until `look` finds something.
@@ -438,6 +431,22 @@ impl<'data> Image<'data> {
         self.sections
             .section_by_name(LittleEndian, name.as_bytes())
             .is_some()
+    }
+
+    /// Whether there are section headers at all: they are not needed to run.
+    pub(super) fn has_sections(&self) -> bool {
+        !self.sections.is_empty()
+    }
+
+    /// Where a section lies.
+    pub(super) fn place_of_section(&self, name: &str) -> Option<Stretch> {
+        let (_, section) = self.sections.section_by_name(LittleEndian, name.as_bytes())?;
+        let (offset, size) = section.file_range(LittleEndian)?;
+        Some(Stretch {
+            address: section.sh_addr(LittleEndian),
+            offset,
+            size,
+        })
     }
 
     /// Hands over the program headers and the section headers.

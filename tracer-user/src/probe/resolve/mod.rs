@@ -11,6 +11,7 @@ mod entry;
 mod errors;
 pub mod fingerprint;
 mod flow;
+mod go;
 mod image;
 mod openssl;
 mod openssl_internal;
@@ -37,6 +38,8 @@ enum Stack {
     OpenSsl,
     /// rustls, whatever provider does its cryptography.
     Rustls,
+    /// Go's own `crypto/tls`.
+    Go,
 }
 
 /// One way of finding the functions of a TLS library.
@@ -53,12 +56,13 @@ trait Resolver {
 }
 
 /// Best first.
-const RESOLVERS: [&dyn Resolver; 5] = [
+const RESOLVERS: [&dyn Resolver; 6] = [
     &openssl_internal::Internal,
     &openssl::Exports,
     &errors::ErrorSites,
     &rustls::Symbols,
     &rustls::Anchor,
+    &go::FunctionTable,
 ];
 
 /// Looks for TLS libraries in an opened file. Of files that have none it reads headers, symbol names and constants, each once

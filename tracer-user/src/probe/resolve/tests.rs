@@ -14,7 +14,7 @@ fn resolve_path(path: &Path) -> Result<Resolved, Unresolved> {
     resolve(&file, &|name| File::open(path.with_file_name(name)).ok())
 }
 
-fn resolve_bytes(bytes: &[u8]) -> Result<Resolved, Unresolved> {
+pub(super) fn resolve_bytes(bytes: &[u8]) -> Result<Resolved, Unresolved> {
     let file = tempfile::tempfile().unwrap();
     file.write_all_at(bytes, 0).unwrap();
     resolve(&file, &|_| None)
