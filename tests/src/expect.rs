@@ -225,7 +225,7 @@ fn attributes(served: &Served) -> Attributes {
 /// Reasons of the wire in the words of the convention; `error` where one was due and none came.
 fn finish_reason(served: &Served) -> &'static str {
     match served.stop_reason.as_deref() {
-        Some("end_turn" | "stop_sequence" | "FINISH" | "STOP_CRITERIA_MET") => "stop",
+        Some("end_turn" | "END_TURN" | "stop_sequence" | "FINISH" | "STOP_CRITERIA_MET") => "stop",
         Some("tool_use") => "tool_call",
         Some("max_tokens" | "LENGTH") => "length",
         Some("content_filtered" | "guardrail_intervened" | "CONTENT_FILTERED") => "content_filter",

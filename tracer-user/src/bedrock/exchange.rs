@@ -9,6 +9,7 @@ use crate::wire::eventstream::{Broken, BrokenReason, Decoder, Item, Message, Mes
 
 use super::body::{Body, Keep};
 use super::call::{Call, Gaps, Guardrail, Timings, Usage};
+use super::envelope::Envelopes;
 use super::failure::{self, ErrorBody, Failure};
 use super::family::{Facts, Task};
 use super::headers;
@@ -48,6 +49,8 @@ pub(super) struct Exchange {
     is_certain: bool,
     /// `None` once it is read, or if it is not looked into.
     request: Option<Body>,
+    /// For requests that are event-streams.
+    envelopes: Option<Box<Envelopes>>,
     answer: Answer,
     reading: Reading,
     headers: Usage,
@@ -82,7 +85,8 @@ impl Exchange {
         Self {
             keep,
             is_certain: true,
-            request: reading.looks_into_bodies().then(|| Body::new(keep)),
+            request: (reading.looks_into_bodies() && !reading.asks_in_events()).then(|| Body::new(keep)),
+            envelopes: reading.asks_in_events().then(Box::default),
             answer: Answer::Waiting,
             reading,
             headers: Usage::default(),
@@ -244,7 +248,8 @@ impl Exchange {
             Answer::Frames(decoder) => decoder.buffered(),
             Answer::Waiting | Answer::Unknown | Answer::Opaque => 0,
         };
-        self.request.as_ref().map_or(0, Body::len) + self.reading.held() + answer
+        let envelopes = self.envelopes.as_ref().map_or(0, |envelopes| envelopes.held());
+        envelopes + self.request.as_ref().map_or(0, Body::len) + self.reading.held() + answer
     }
 
     pub(super) fn request_body(&mut self, part: &BodyPart<'_>, budget: usize) {
@@ -254,6 +259,17 @@ impl Exchange {
         }
         if let Some(body) = &mut self.request {
             body.push(part, budget);
+        }
+        if let Some(envelopes) = &mut self.envelopes {
+            let reading = &mut self.reading;
+            let mut unreadable = false;
+            envelopes.push(part, &mut |message| {
+                if let MessageKind::Event { event_type } = message.kind() {
+                    unreadable |= reading.request_event(event_type, message.payload).is_err();
+                }
+            });
+            self.call.gaps.request_unreadable |= unreadable;
+            self.call.gaps.frames_broken |= envelopes.broken() > 0;
         }
     }
 
@@ -468,6 +484,7 @@ impl Exchange {
             mut call,
             keep: _,
             is_certain: _,
+            envelopes: _,
             request: _,
             answer: _,
             reading,

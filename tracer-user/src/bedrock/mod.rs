@@ -7,6 +7,7 @@ pub mod body;
 pub mod call;
 mod calls;
 pub mod content;
+mod envelope;
 mod exchange;
 pub mod failure;
 pub mod family;

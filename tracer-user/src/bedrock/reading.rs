@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::assembly::Assembly;
 use super::body::Body;
 use super::content::Content;
-use super::family::{Facts, Family, converse};
+use super::family::{Facts, Family, converse, speech};
 use super::json::{self, Json, Malformed};
 use super::operation::Operation;
 
@@ -17,6 +17,8 @@ enum Shape {
     Converse,
     /// A family's own body.
     Family,
+    /// Events of a conversation by voice, on both sides.
+    Speech,
     /// Not looked into.
     Opaque,
 }
@@ -36,6 +38,7 @@ impl Reading {
         let shape = match operation {
             Operation::Converse | Operation::ConverseStream => Shape::Converse,
             Operation::InvokeModel | Operation::InvokeModelWithResponseStream => Shape::Family,
+            Operation::InvokeModelWithBidirectionalStream => Shape::Speech,
             _ => Shape::Opaque,
         };
         let content = content && shape != Shape::Opaque;
@@ -67,8 +70,8 @@ impl Reading {
 
     /// Whether a stream of this shape ends with an event of its own, and it did not come.
     pub(super) fn lacks_stop_event(&self) -> bool {
-        let due =
-            self.shape == Shape::Converse || matches!(self.family, Some(Family::Anthropic | Family::Nova));
+        let due = matches!(self.shape, Shape::Converse | Shape::Speech)
+            || matches!(self.family, Some(Family::Anthropic | Family::Nova));
         due && !self.facts.ended && self.facts.stop_reasons.is_empty()
     }
 
@@ -77,8 +80,22 @@ impl Reading {
         match self.shape {
             Shape::Converse => converse::request(body, &mut self.facts),
             Shape::Family => self.family_of(body).request(body, &mut self.facts),
-            Shape::Opaque => Ok(()),
+            Shape::Speech | Shape::Opaque => Ok(()),
         }
+    }
+
+    /// Whether the request is an event-stream as well.
+    pub(super) fn asks_in_events(&self) -> bool {
+        self.shape == Shape::Speech
+    }
+
+    /// Reads one event of a request.
+    pub(super) fn request_event(&mut self, event_type: &str, payload: &[u8]) -> Result<(), Malformed> {
+        if self.shape != Shape::Speech || event_type != "chunk" {
+            return Ok(());
+        }
+        let inner = chunk_bytes(Json::new(&json::text(payload)))?;
+        speech::asked(Json::new(&json::text(&inner)), &mut self.facts)
     }
 
     /// Reads a response body that came in one piece.
@@ -86,7 +103,7 @@ impl Reading {
         match self.shape {
             Shape::Converse => converse::response(body, &mut self.facts),
             Shape::Family => self.family_of(body).response(body, &mut self.facts),
-            Shape::Opaque => Ok(()),
+            Shape::Speech | Shape::Opaque => Ok(()),
         }
     }
 
@@ -97,7 +114,10 @@ impl Reading {
         match self.shape {
             Shape::Converse => converse::event(event_type, payload, &mut self.facts, &mut self.assembly),
             Shape::Family if event_type == "chunk" => self.chunk(payload),
-            Shape::Family => Ok(()),
+            Shape::Speech if event_type == "chunk" => {
+                speech::answered(Json::new(&json::text(&chunk_bytes(payload)?)), &mut self.facts)
+            }
+            Shape::Family | Shape::Speech => Ok(()),
             Shape::Opaque => {
                 self.facts.spoke |= matches!(
                     event_type,
@@ -117,11 +137,7 @@ impl Reading {
 
     /// A chunk of `InvokeModelWithResponseStream`: a family's own JSON in base64.
     fn chunk(&mut self, payload: Json<'_>) -> Result<(), Malformed> {
-        let inner = payload
-            .member("bytes")
-            .and_then(Json::string)
-            .and_then(|text| STANDARD.decode(text.as_bytes()).ok())
-            .ok_or(Malformed)?;
+        let inner = chunk_bytes(payload)?;
         let text = json::text(&inner);
         let chunk = Json::new(&text);
         // Behind an opaque ARN the first chunks may not tell yet.
@@ -140,4 +156,13 @@ impl Reading {
         }
         self.family.unwrap_or(Family::Other)
     }
+}
+
+/// What is in a chunk: a model's own JSON in base64.
+fn chunk_bytes(payload: Json<'_>) -> Result<Vec<u8>, Malformed> {
+    payload
+        .member("bytes")
+        .and_then(Json::string)
+        .and_then(|text| STANDARD.decode(text.as_bytes()).ok())
+        .ok_or(Malformed)
 }

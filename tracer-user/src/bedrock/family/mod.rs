@@ -7,6 +7,7 @@ mod blocks;
 pub(super) mod converse;
 mod nova;
 mod other;
+pub(super) mod speech;
 mod titan;
 
 use super::assembly::Assembly;

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod play;
+mod speech;
 mod streams;
 mod unseen;
 
