@@ -135,6 +135,12 @@ impl Kind {
         }
     }
 
+    /// Whether it says a path that it has said before on an HTTP/2 connection by a reference alone (RFC 7541), so that
+    /// nobody understands it who was not there.
+    pub fn refers_to_paths(self) -> bool {
+        matches!(self, Kind::Httpx | Kind::Go { http: Http::Two, .. })
+    }
+
     /// Whether all its calls over HTTP/2 share connections.
     pub fn multiplexes(self) -> bool {
         self.speaks_http2() && self != Kind::JavaScriptSdk

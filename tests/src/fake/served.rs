@@ -68,6 +68,20 @@ pub struct Served {
     pub ended_unix_ns: u64,
 }
 
+impl Served {
+    /// One line that tells which one it is.
+    pub fn told(&self) -> String {
+        let Self {
+            request_id,
+            path,
+            connection,
+            status,
+            ..
+        } = self;
+        format!("{request_id} {path} on connection {connection}, answered {status}")
+    }
+}
+
 /// What the path asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operation {

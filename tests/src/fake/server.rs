@@ -23,8 +23,8 @@ use hyper::{HeaderMap, Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
@@ -193,7 +193,8 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, log: Serve
         tokio::spawn(async move {
             let served = async {
                 stream.set_nodelay(true)?;
-                match acceptor {
+                let (stream, end) = with_end(stream)?;
+                let served = match acceptor {
                     Some(acceptor) => {
                         let stream = acceptor.accept(stream).await?;
                         serve(
@@ -213,13 +214,30 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, log: Serve
                         )
                         .await
                     }
-                }
+                };
+                hear_out(end).await;
+                served
             };
             if let Err(error) = served.await {
                 tracing::debug!("connection {connection}: {error:#}");
             }
         });
     }
+}
+
+/// The connection, and a second handle on it that outlives the first.
+fn with_end(stream: TcpStream) -> Result<(TcpStream, TcpStream)> {
+    let stream = stream.into_std()?;
+    let end = stream.try_clone()?;
+    Ok((TcpStream::from_std(stream)?, TcpStream::from_std(end)?))
+}
+
+/// Ends a connection as a server should: it says that no more will come, and reads on until the client has ended too. Closed
+/// with something unread, it would be reset, and the client would lose what it has not read yet (RFC 9112, section 9.6).
+async fn hear_out(mut end: TcpStream) {
+    end.shutdown().await.ok();
+    let mut unread = [0; 4096];
+    while let Ok(1..) = end.read(&mut unread).await {}
 }
 
 /// Requests of one HTTP/2 connection that are answered at the same time.
