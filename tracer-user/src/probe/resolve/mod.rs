@@ -285,8 +285,6 @@ pub enum Unresolved {
 pub enum Known {
     /// Go's own `crypto/tls`.
     Go,
-    /// rustls.
-    Rustls,
     /// BoringSSL without symbols, as in Bun or Chromium.
     BoringSsl,
     /// GnuTLS.
@@ -303,7 +301,6 @@ impl fmt::Display for Known {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Known::Go => "Go crypto/tls",
-            Known::Rustls => "rustls",
             Known::BoringSsl => "BoringSSL without symbols",
             Known::GnuTls => "GnuTLS",
             Known::Nss => "NSS",

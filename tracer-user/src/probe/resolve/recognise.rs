@@ -8,7 +8,7 @@ use super::{Known, Unresolved};
 /// A text in the constant data of a file and what it gives away.
 const MARKS: [(&[u8], Unresolved); 4] = [
     (b"boringssl/ssl/", Unresolved::Unsupported(Known::BoringSsl)),
-    (b"/rustls-0.", Unresolved::Unsupported(Known::Rustls)),
+    (b"/rustls-0.", Unresolved::NoSymbols { library: "rustls" }),
     // OpenSSL 3 reports its errors under the names of its functions, 1.1.1 under the names of its files.
     (b"ssl_read_internal", Unresolved::NoSymbols { library: "OpenSSL" }),
     (b"ssl/ssl_lib.c\0", Unresolved::NoSymbols { library: "OpenSSL" }),
