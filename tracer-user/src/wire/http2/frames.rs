@@ -98,6 +98,8 @@ pub(super) struct Frames {
     header: Vec<u8>,
     /// When and by which thread its first byte was written.
     began: (Monotonic, u32),
+    /// The header may yet turn out not to be one: it is the first behind missing bytes.
+    is_guess: bool,
     /// A header block that goes on in the next frame.
     block: Option<Block>,
     /// Largest payload that the peer takes.
@@ -155,6 +157,7 @@ impl Frames {
             state,
             header: Vec::with_capacity(FrameHeader::LENGTH),
             began: (Monotonic(0), 0),
+            is_guess: false,
             block: None,
             largest: DEFAULT_MAX_FRAME_SIZE,
         }
@@ -203,6 +206,7 @@ impl Frames {
                         return None;
                     }
                     self.state = State::Header;
+                    self.is_guess = true;
                 }
                 State::Preface(passed) => {
                     let expected = PREFACE.get(*passed..).unwrap_or_default();
@@ -227,7 +231,7 @@ impl Frames {
                     if !has_input {
                         return None;
                     }
-                    if let Some(step) = self.header(input) {
+                    if let Some(step) = self.header(input, counters) {
                         return Some(step);
                     }
                 }
@@ -331,18 +335,26 @@ impl Frames {
 
     fn lose<'a>(&mut self) -> Step<'a> {
         self.state = State::Seek;
+        self.is_guess = false;
         self.header.clear();
         self.block = None;
         Step::Lost
     }
 
-    fn header<'a>(&mut self, input: &mut Input<'a>) -> Option<Step<'a>> {
+    fn header<'a>(&mut self, input: &mut Input<'a>, counters: &mut Counters) -> Option<Step<'a>> {
         if self.header.is_empty() {
             self.began = (input.time, input.thread);
         }
         let missing = FrameHeader::LENGTH.saturating_sub(self.header.len());
         self.header.extend_from_slice(take(input, missing));
-        let header = FrameHeader::parse(self.header.as_slice().try_into().ok()?);
+        let octets = self.header.as_slice().try_into().ok()?;
+        let header = FrameHeader::parse(octets);
+        if std::mem::take(&mut self.is_guess) && !frame::resumes(octets, self.largest) {
+            counters.add(Counter::UnsynchronisedBytes, octets.len() as u64);
+            self.header.clear();
+            self.state = State::Seek;
+            return None;
+        }
         self.header.clear();
         // Between the frames of a header block nothing else may stand, RFC 9113 section 6.10.
         let fits = match (&self.block, header.kind) {

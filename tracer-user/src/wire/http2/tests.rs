@@ -336,6 +336,33 @@ fn behind_a_hole_that_hides_frames_the_next_frame_is_found() {
 }
 
 #[test]
+fn what_only_begins_like_a_frame_is_passed_over_however_it_is_cut() {
+    // Three octets of a length, the kind of a body, and then flags that it does not have.
+    let scene = begun()
+        .write(headers(END_STREAM, 1, &post("/one")))
+        .read(headers(0, 1, &ok()))
+        .lose(Read, 500)
+        .read(b"\0\x10\0\0\xff rest of some body")
+        .read([data(END_STREAM, 1, b"found")].concat())
+        .close()
+        .clone();
+    let expected = [
+        "0 POST /one",
+        "0 sent",
+        "0 200",
+        "0 < hole ? Lost",
+        "0 < found",
+        "0 Complete",
+        "gone",
+    ];
+    for sizes in [&[1][..], &[2], &[3, 5], &[1000]] {
+        let (transcript, counters) = scene.split(sizes).run();
+        assert_eq!(transcript.lines, expected, "{sizes:?}");
+        assert_eq!(counters.get(Counter::UnsynchronisedBytes), 23);
+    }
+}
+
+#[test]
 fn joined_late_what_is_known_is_told() {
     // An index into a table from before: the path stays unknown, the method is one of the static table.
     let partly = [&[0x83, 0xc0][..]].concat();
