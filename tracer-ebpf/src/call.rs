@@ -213,5 +213,4 @@ pub(crate) fn moved<C: EbpfContext>(
     // SAFETY: the other program has the same context. It does not come back but for an empty slot.
     unsafe { PROGRAMS.tail_call(context, 0) };
     maps::lose(loss::MAP_FULL, 1, allowed);
-    warn!(context, "the program for large calls is not in its place");
 }
