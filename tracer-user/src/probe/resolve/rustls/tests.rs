@@ -6,10 +6,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use object::read::ReadCache;
 use proptest::prelude::*;
 
 use super::super::fixtures::{Fixture, names};
+use super::super::image::Image;
 use super::super::{Library, Resolved, Role, RustlsLayout, Unresolved, fuzz, resolve};
+use super::sources::sources;
+use super::{Cipher, Half, Optimised, libraries};
 
 fn resolve_path(path: &Path) -> Result<Resolved, Unresolved> {
     resolve(&File::open(path).unwrap(), &|_| None)
@@ -207,6 +211,56 @@ fn a_path_that_no_panic_leads_to_is_a_text_like_any_other() {
     let place = padding.iter().find(|place| **place > constants[0]).unwrap();
     fixture.patch(place + 8, b"/rustls-0.24.0/src/crypto/ring/tls13.rs");
     assert_eq!(fixture.resolve(), Ok(untouched));
+}
+
+#[test]
+fn folded_functions_get_one_probe_and_never_two_meanings() {
+    let file = Fixture::read("rustls-symbols").file();
+    let cache = ReadCache::new(&file);
+    let image = Image::parse(&file, &cache).unwrap();
+    let version = sources(&image)[0].version.clone();
+    let address = |method: &str| {
+        let named = image.functions_naming(&[b"tls13"]);
+        let ends = |name: &[u8]| name.ends_with(method.as_bytes());
+        let found = named.iter().find(|(name, _)| ends(name));
+        found.expect("its symbol is there").1.address
+    };
+    let (encrypt, decrypt) = (
+        address("16MessageEncrypter7encrypt"),
+        address("16MessageDecrypter7decrypt"),
+    );
+    let cipher = |half, address, provider: &str| Cipher {
+        half,
+        address,
+        name: "of a cipher".to_owned(),
+        provider: provider.to_owned(),
+    };
+    let resolve = |ciphers: &[Cipher]| libraries(&image, &version, ciphers, Optimised::Unknown, "a test");
+
+    let pair = [
+        cipher(Half::Encrypt, encrypt, "ring"),
+        cipher(Half::Decrypt, decrypt, "ring"),
+        cipher(Half::Encrypt, encrypt, "ring"),
+    ];
+    let found = resolve(&pair);
+    let [Ok(library)] = found.as_slice() else {
+        panic!("one library: {found:?}");
+    };
+    assert_eq!(library.points.len(), 2, "{library:?}");
+
+    let both_in_one = [
+        cipher(Half::Encrypt, encrypt, "ring"),
+        cipher(Half::Decrypt, encrypt, "ring"),
+    ];
+    let reason = resolve(&both_in_one)[0].clone().unwrap_err().to_string();
+    assert!(
+        reason.contains("encrypts and decrypts in one function"),
+        "{reason}"
+    );
+
+    let half = [cipher(Half::Encrypt, encrypt, "ring")];
+    let reason = resolve(&half)[0].clone().unwrap_err().to_string();
+    assert!(reason.contains("no Decrypt function of ring"), "{reason}");
 }
 
 #[test]
