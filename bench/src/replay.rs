@@ -20,24 +20,37 @@ const SECTION: &str = "replay of a recording on one core";
 /// A record of the kernel side carries at most so much.
 const RECORD: usize = 16 << 10;
 
-/// Adds MB/s of plaintext, content off and on.
+/// How the calls are framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Http {
+    One,
+    Two,
+}
+
+/// Adds MB/s of plaintext over either version of HTTP, content off and on.
 pub(crate) fn measure(setup: &Setup, report: &mut Report) -> Result<()> {
     let file = setup.scratch.join("bench-replay.pcapng");
     let exchanges = if setup.quick { 1_500 } else { 6_000 };
-    let plaintext = record(&file, exchanges)?;
-    report.add(
-        SECTION,
-        "plaintext in the recording",
-        plaintext as f64 / 1e6,
-        "MB",
-    );
-    for (label, content) in [("content off", false), ("content on", true)] {
-        let mut speeds = Vec::new();
-        for _ in 0..3 {
-            let seconds = replay(setup, &file, content, exchanges)?;
-            speeds.push(plaintext as f64 / 1e6 / seconds);
+    for http in [Http::One, Http::Two] {
+        let plaintext = record(&file, exchanges, http)?;
+        let labels = match http {
+            Http::One => ["plaintext in the recording", "content off", "content on"],
+            Http::Two => [
+                "plaintext in the recording, HTTP/2",
+                "content off, HTTP/2",
+                "content on, HTTP/2",
+            ],
+        };
+        let [size, off, on] = labels;
+        report.add(SECTION, size, plaintext as f64 / 1e6, "MB");
+        for (label, content) in [(off, false), (on, true)] {
+            let mut speeds = Vec::new();
+            for _ in 0..3 {
+                let seconds = replay(setup, &file, content, exchanges)?;
+                speeds.push(plaintext as f64 / 1e6 / seconds);
+            }
+            report.add_against(SECTION, label, median(speeds), "MB/s", Target::AtLeast(500.0));
         }
-        report.add_against(SECTION, label, median(speeds), "MB/s", Target::AtLeast(500.0));
     }
     std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
 }
@@ -76,7 +89,7 @@ fn replay(setup: &Setup, file: &Path, content: bool, exchanges: usize) -> Result
 }
 
 /// Records calls as they come in an agent's life: the conversation is sent again with every call and outweighs the answers.
-fn record(file: &Path, exchanges: usize) -> Result<u64> {
+fn record(file: &Path, exchanges: usize, http: Http) -> Result<u64> {
     let process = ProcessKey {
         pid: 4242,
         start_ns: 1_000_000_000,
@@ -111,6 +124,13 @@ fn record(file: &Path, exchanges: usize) -> Result<u64> {
         connection,
         time: Monotonic(stream.time),
     })?;
+    if http == Http::Two {
+        stream.pass(
+            Direction::Write,
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        )?;
+        stream.pass(Direction::Read, b"\0\0\0\x04\0\0\0\0\0")?;
+    }
     for exchange in 0..exchanges {
         let streamed = exchange % 2 == 1;
         let prompt = "A geophone turns the movement of the ground into a voltage, \\\"quietly\\\". "
@@ -119,40 +139,43 @@ fn record(file: &Path, exchanges: usize) -> Result<u64> {
             "{{\"messages\":[{{\"role\":\"user\",\"content\":[{{\"text\":\"{prompt}\"}}]}}],\"inferenceConfig\":{{\"maxTokens\":512}}}}"
         );
         let operation = if streamed { "converse-stream" } else { "converse" };
-        let head = format!(
-            "POST /model/us.amazon.nova-micro-v1%3A0/{operation} HTTP/1.1\r\nHost: bedrock-runtime.us-east-1.amazonaws.com\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.pass(Direction::Write, head.as_bytes())?;
-        stream.pass(Direction::Write, body.as_bytes())?;
-        if streamed {
-            stream.pass(
-                Direction::Read,
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.amazon.eventstream\r\nTransfer-Encoding: chunked\r\n\r\n",
-            )?;
-            for (kind, payload) in events() {
-                let frame = frame(kind, &payload)?;
-                let mut chunk = format!("{:x}\r\n", frame.len()).into_bytes();
-                chunk.extend_from_slice(&frame);
-                chunk.extend_from_slice(b"\r\n");
-                stream.pass(Direction::Read, &chunk)?;
-            }
-            stream.pass(Direction::Read, b"0\r\n\r\n")?;
-        } else {
-            let answer = "{\"output\":{\"message\":{\"role\":\"assistant\",\"content\":[{\"text\":\"Bedrock moves.\"}]}},\
-                 \"stopReason\":\"end_turn\",\"usage\":{\"inputTokens\":900,\"outputTokens\":4,\"totalTokens\":904},\
-                 \"metrics\":{\"latencyMs\":321}}";
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-                answer.len()
-            );
-            stream.pass(Direction::Read, head.as_bytes())?;
-            stream.pass(Direction::Read, answer.as_bytes())?;
+        let call = Call {
+            path: format!("/model/us.amazon.nova-micro-v1%3A0/{operation}"),
+            body: body.into_bytes(),
+            answer: if streamed {
+                let frames: Result<Vec<_>> = events()
+                    .iter()
+                    .map(|(kind, payload)| frame(kind, payload))
+                    .collect();
+                Answer::Events(frames?)
+            } else {
+                Answer::Document(ANSWER)
+            },
+        };
+        match http {
+            Http::One => stream.pass_over_http1(&call)?,
+            Http::Two => stream.pass_over_http2(&call, 2 * exchange + 1)?,
         }
     }
     stream.recording.flush()?;
     Ok(stream.plaintext)
+}
+
+/// What Converse answers in one piece.
+const ANSWER: &str = "{\"output\":{\"message\":{\"role\":\"assistant\",\"content\":[{\"text\":\"Bedrock moves.\"}]}},\
+     \"stopReason\":\"end_turn\",\"usage\":{\"inputTokens\":900,\"outputTokens\":4,\"totalTokens\":904},\
+     \"metrics\":{\"latencyMs\":321}}";
+
+/// One call to Bedrock.
+struct Call {
+    path: String,
+    body: Vec<u8>,
+    answer: Answer,
+}
+
+enum Answer {
+    Document(&'static str),
+    Events(Vec<Vec<u8>>),
 }
 
 /// One connection on its way into the recording.
@@ -165,6 +188,75 @@ struct Stream {
 }
 
 impl Stream {
+    fn pass_over_http1(&mut self, call: &Call) -> Result<()> {
+        let Call { path, body, answer } = call;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: bedrock-runtime.us-east-1.amazonaws.com\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.pass(Direction::Write, head.as_bytes())?;
+        self.pass(Direction::Write, body)?;
+        match answer {
+            Answer::Events(frames) => {
+                self.pass(
+                    Direction::Read,
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.amazon.eventstream\r\nTransfer-Encoding: chunked\r\n\r\n",
+                )?;
+                for frame in frames {
+                    let mut chunk = format!("{:x}\r\n", frame.len()).into_bytes();
+                    chunk.extend_from_slice(frame);
+                    chunk.extend_from_slice(b"\r\n");
+                    self.pass(Direction::Read, &chunk)?;
+                }
+                self.pass(Direction::Read, b"0\r\n\r\n")
+            }
+            Answer::Document(answer) => {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                    answer.len()
+                );
+                self.pass(Direction::Read, head.as_bytes())?;
+                self.pass(Direction::Read, answer.as_bytes())
+            }
+        }
+    }
+
+    fn pass_over_http2(&mut self, call: &Call, stream: usize) -> Result<()> {
+        let Call { path, body, answer } = call;
+        let request = block(&[
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":authority", "bedrock-runtime.us-east-1.amazonaws.com"),
+            (":path", path),
+            ("content-type", "application/json"),
+        ]);
+        self.pass(
+            Direction::Write,
+            &http2_frame(HEADERS, END_HEADERS, stream, &request),
+        )?;
+        for piece in body.chunks(RECORD) {
+            self.pass(Direction::Write, &http2_frame(DATA, 0, stream, piece))?;
+        }
+        self.pass(Direction::Write, &http2_frame(DATA, END_STREAM, stream, &[]))?;
+        let (kind, pieces): (_, Vec<&[u8]>) = match answer {
+            Answer::Events(frames) => (
+                "application/vnd.amazon.eventstream",
+                frames.iter().map(Vec::as_slice).collect(),
+            ),
+            Answer::Document(answer) => ("application/json", vec![answer.as_bytes()]),
+        };
+        let response = block(&[(":status", "200"), ("content-type", kind)]);
+        self.pass(
+            Direction::Read,
+            &http2_frame(HEADERS, END_HEADERS, stream, &response),
+        )?;
+        for piece in pieces {
+            self.pass(Direction::Read, &http2_frame(DATA, 0, stream, piece))?;
+        }
+        self.pass(Direction::Read, &http2_frame(DATA, END_STREAM, stream, &[]))
+    }
+
     fn pass(&mut self, direction: Direction, call: &[u8]) -> Result<()> {
         self.time += 50_000;
         for (index, piece) in call.chunks(RECORD).enumerate() {
@@ -230,4 +322,31 @@ fn frame(kind: &'static str, payload: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     write_message_to(&message, &mut bytes).context("cannot encode a frame")?;
     Ok(bytes)
+}
+
+// RFC 9113 section 6.
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn http2_frame(kind: u8, flags: u8, stream: usize, payload: &[u8]) -> Vec<u8> {
+    let length = payload.len().to_be_bytes();
+    let stream = stream.to_be_bytes();
+    let (_, length) = length.split_at(length.len() - 3);
+    let (_, stream) = stream.split_at(stream.len() - 4);
+    [length, &[kind, flags], stream, payload].concat()
+}
+
+/// Literal fields, RFC 7541 section 6.2.2.
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap_or(0));
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
 }
