@@ -147,6 +147,16 @@ pub(crate) fn is_ignored(caller: Caller, address: u64) -> bool {
     }
 }
 
+/// Whether there is a connection that nobody has said to ignore.
+#[inline(always)]
+pub(crate) fn is_wanted_still(caller: Caller, address: u64) -> bool {
+    match CONNECTIONS.get_ptr(ConnectionKey::new(caller, address)) {
+        // SAFETY: a live map value.
+        Some(known) => unsafe { (*known).verdict != verdict::IGNORE },
+        None => false,
+    }
+}
+
 /// Whether a cipher state is that of a direction of a connection. It may once have been, and its memory be another's now.
 #[inline(always)]
 pub(crate) fn uses(caller: Caller, address: u64, write: bool, cipher: u64) -> bool {

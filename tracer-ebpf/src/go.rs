@@ -3,6 +3,7 @@
 //! So nothing is keyed by thread, and nothing hangs on the return address: what a read gave is taken at each of its `RET`
 //! instructions. Objects on Go's heap do not move; `*tls.Conn` is the connection.
 
+use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::programs::ProbeContext;
 
 use crate::call::{self, Call, CallKey};
@@ -64,19 +65,40 @@ pub(crate) fn read(context: &ProbeContext) {
     let _full = GO_READS.insert(key, call, 0);
 }
 
+/// The call of a goroutine that was waiting in `Read` when the probes came, as one does on every idle connection. The
+/// function has put its arguments into the space that its caller keeps for them (`abi-internal.md`, "spill space"), above the
+/// return address. They are believed only if they name a connection that has been written to since.
+#[inline(always)]
+fn begun_before(context: &ProbeContext, caller: Caller) -> Option<Call> {
+    const RETURN_ADDRESS: u64 = 8;
+    if !caller.is_followed() {
+        return None;
+    }
+    let space = registers::stack_pointer(context) + RETURN_ADDRESS;
+    // SAFETY: the helper takes any address and reports those it cannot read.
+    let [address, buffer, size] = unsafe { bpf_probe_read_user(space as *const [u64; 3]) }.ok()?;
+    connection::is_wanted_still(caller, address).then(|| Call::new(address, buffer, size))
+}
+
 /// A `RET` of the same: the count is the first result.
 #[inline(always)]
 pub(crate) fn read_returns(context: &ProbeContext) {
     let caller = Caller::current();
     let results = registers::go_call(context);
-    let key = GoroutineKey::new(caller, results.goroutine);
-    let Some(saved) = GO_READS.get_ptr(key) else {
-        return;
-    };
-    // SAFETY: a live map value, which only this goroutine writes.
-    let call = unsafe { *saved };
-    let _gone = GO_READS.remove(key);
     let count = results.first;
+    let key = GoroutineKey::new(caller, results.goroutine);
+    let call = match GO_READS.get_ptr(key) {
+        Some(saved) => {
+            // SAFETY: a live map value, which only this goroutine writes.
+            let call = unsafe { *saved };
+            let _gone = GO_READS.remove(key);
+            call
+        }
+        None => match begun_before(context, caller) {
+            Some(call) => call,
+            None => return,
+        },
+    };
     if (count as i64) <= 0 || !call.holds(count) {
         return;
     }
