@@ -232,7 +232,7 @@ impl<'data> Image<'data> {
         self.segments
             .iter()
             .filter(|segment| segment.p_flags(LittleEndian) & PF_X != 0)
-            .find_map(|segment| offset_in(segment, address))
+            .find_map(|segment| self.offset_in(segment, address))
             .map(|(offset, _)| offset)
     }
 
@@ -240,7 +240,21 @@ impl<'data> Image<'data> {
     pub(super) fn offset(&self, address: u64) -> Option<(u64, u64)> {
         self.segments
             .iter()
-            .find_map(|segment| offset_in(segment, address))
+            .find_map(|segment| self.offset_in(segment, address))
+    }
+
+    /// Place in the file of an address, and how many bytes of the segment follow from there. A segment can claim more than
+    /// the file has.
+    fn offset_in(&self, segment: &ProgramHeader64<Endian>, address: u64) -> Option<(u64, u64)> {
+        if segment.p_type(LittleEndian) != PT_LOAD {
+            return None;
+        }
+        let into = address.checked_sub(segment.p_vaddr(LittleEndian))?;
+        let offset = segment.p_offset(LittleEndian).checked_add(into)?;
+        let in_segment = segment.p_filesz(LittleEndian).checked_sub(into)?;
+        let in_file = self.data.len().ok()?.checked_sub(offset)?;
+        let left = in_segment.min(in_file);
+        (left > 0).then_some((offset, left))
     }
 
     /// Up to `length` bytes at an address, fewer at the end of a segment, none for an address without a place in the file.
@@ -503,17 +517,6 @@ fn stretch_of(segment: &ProgramHeader64<Endian>) -> Stretch {
         offset: segment.p_offset(LittleEndian),
         size: segment.p_filesz(LittleEndian),
     }
-}
-
-/// Place in the file of an address, and how many bytes of the segment follow from there.
-fn offset_in(segment: &ProgramHeader64<Endian>, address: u64) -> Option<(u64, u64)> {
-    if segment.p_type(LittleEndian) != PT_LOAD {
-        return None;
-    }
-    let into = address.checked_sub(segment.p_vaddr(LittleEndian))?;
-    let left = segment.p_filesz(LittleEndian).checked_sub(into)?;
-    let offset = segment.p_offset(LittleEndian).checked_add(into)?;
-    (left > 0).then_some((offset, left))
 }
 
 /// Names the processor of a file that is not 64-bit little-endian.

@@ -264,6 +264,17 @@ fn folded_functions_get_one_probe_and_never_two_meanings() {
 }
 
 #[test]
+fn code_that_the_file_is_too_short_for_gets_no_probes() {
+    let reason = refusal("rustls-symbols", |fixture| {
+        // `p_offset` of each executable segment: behind the end of the file. `PT_LOAD` and `PF_R | PF_X` stand before it.
+        for place in fixture.find(&[1, 0, 0, 0, 5, 0, 0, 0]) {
+            fixture.patch(place + 8, &(1_u64 << 40).to_le_bytes());
+        }
+    });
+    assert!(reason.contains("lies outside of the executable code"), "{reason}");
+}
+
+#[test]
 fn damage_anywhere_gives_a_value_in_bounded_time() {
     assert!(!names().is_empty());
     let config = ProptestConfig::with_cases(48);
