@@ -434,12 +434,6 @@ impl<'data> Image<'data> {
         self.within_reason(segments.map(stretch_of).collect())
     }
 
-    /// Whether a symbol table or string table of this name holds this text.
-    pub(super) fn mentions(&self, section: &str, text: &[u8]) -> bool {
-        self.search(section, |window| memmem::find(window, text))
-            .is_some()
-    }
-
     /// Whether the file has a section of this name.
     pub(super) fn has_section(&self, name: &str) -> bool {
         self.sections

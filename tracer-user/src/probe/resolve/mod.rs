@@ -11,6 +11,7 @@ mod entry;
 mod errors;
 pub mod fingerprint;
 mod flow;
+mod gnutls;
 mod go;
 mod image;
 mod openssl;
@@ -19,6 +20,7 @@ mod openssl_static;
 mod pointers;
 mod recognise;
 mod rustls;
+mod s2n;
 
 use std::fmt;
 use std::fs::File;
@@ -40,6 +42,10 @@ enum Stack {
     Rustls,
     /// Go's own `crypto/tls`.
     Go,
+    /// `GnuTLS`.
+    GnuTls,
+    /// Amazon's s2n-tls.
+    S2n,
 }
 
 /// One way of finding the functions of a TLS library.
@@ -56,13 +62,15 @@ trait Resolver {
 }
 
 /// Best first.
-const RESOLVERS: [&dyn Resolver; 6] = [
+const RESOLVERS: [&dyn Resolver; 8] = [
     &openssl_internal::Internal,
     &openssl::Exports,
     &errors::ErrorSites,
     &rustls::Symbols,
     &rustls::Anchor,
     &go::FunctionTable,
+    &gnutls::Exports,
+    &s2n::Symbols,
 ];
 
 /// Looks for TLS libraries in an opened file. Of files that have none it reads headers, symbol names and constants, each once
@@ -253,7 +261,7 @@ pub enum Unresolved {
     #[error("no TLS library in it")]
     NoTls,
     /// A TLS library that geophone knows but cannot trace.
-    #[error("{0}: not supported yet")]
+    #[error("{0}")]
     Unsupported(Known),
     /// The library is there, its functions cannot be found.
     #[error("{library} without symbols: its functions cannot be found safely")]
@@ -283,29 +291,21 @@ pub enum Unresolved {
 /// TLS implementations that are recognised by cheap marks and not traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Known {
-    /// Go's own `crypto/tls`.
-    Go,
-    /// BoringSSL without symbols, as in Bun or Chromium.
-    BoringSsl,
-    /// GnuTLS.
-    GnuTls,
     /// Mozilla NSS.
     Nss,
-    /// Amazon's s2n-tls.
-    S2n,
     /// The Java virtual machine, whose TLS is bytecode.
     Java,
 }
 
+/// With the reason.
 impl fmt::Display for Known {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Known::Go => "Go crypto/tls",
-            Known::BoringSsl => "BoringSSL without symbols",
-            Known::GnuTls => "GnuTLS",
-            Known::Nss => "NSS",
-            Known::S2n => "s2n-tls",
-            Known::Java => "Java's own TLS (JSSE)",
+            Known::Nss => "NSS: geophone has no probes for its functions yet",
+            Known::Java => {
+                "Java: its own TLS (JSSE) is bytecode, which has no place for a probe; TLS through a native library \
+                 (netty-tcnative, the AWS Common Runtime) is traced"
+            }
         })
     }
 }

@@ -403,3 +403,87 @@ proptest! {
         let _value = resolve_bytes(&bytes);
     }
 }
+
+#[test]
+fn the_systems_gnutls_is_probed_at_one_level() {
+    let Some(path) = system_libssl()
+        .parent()
+        .map(|folder| folder.join("libgnutls.so.30"))
+        .filter(|path| path.exists())
+    else {
+        eprintln!("NOT RUN: no GnuTLS on this machine");
+        return;
+    };
+    let resolved = resolve_path(&path).unwrap();
+    assert_eq!(resolved.to_string(), "GnuTLS (by symbols)");
+    assert_eq!(
+        roles(&resolved),
+        [
+            (Role::Read(BY_RESULT), "gnutls_record_recv"),
+            (Role::Write(BY_RESULT), "gnutls_record_send2"),
+            (Role::Free, "gnutls_deinit"),
+        ]
+    );
+}
+
+/// A library with these functions.
+fn exporting(names: &[&str]) -> Result<Resolved, Unresolved> {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (folder.path().join("library.c"), folder.path().join("library.so"));
+    let functions: Vec<String> = names
+        .iter()
+        .map(|name| format!("int {name}(void *c, void *b, int n) {{ return n; }}\n"))
+        .collect();
+    fs::write(&source, functions.concat()).unwrap();
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source)
+        .status();
+    assert!(status.expect("cc runs").success());
+    resolve_path(&library).map_err(|reason| match reason {
+        Unresolved::NoTls => explain(&File::open(&library).unwrap()),
+        other => other,
+    })
+}
+
+#[test]
+fn an_old_gnutls_is_probed_where_it_sends() {
+    let resolved = exporting(&["gnutls_record_send", "gnutls_record_recv"]).unwrap();
+    assert_eq!(
+        roles(&resolved),
+        [
+            (Role::Read(BY_RESULT), "gnutls_record_recv"),
+            (Role::Write(BY_RESULT), "gnutls_record_send"),
+        ]
+    );
+}
+
+#[test]
+fn s2n_is_probed_from_the_beginning_of_a_connection_to_its_end() {
+    let names = [
+        "s2n_recv",
+        "s2n_send",
+        "s2n_connection_new",
+        "s2n_connection_free",
+    ];
+    let resolved = exporting(&names).unwrap();
+    assert_eq!(resolved.to_string(), "s2n-tls (by symbols)");
+    assert_eq!(
+        roles(&resolved),
+        [
+            (Role::Read(BY_RESULT), "s2n_recv"),
+            (Role::Write(BY_RESULT), "s2n_send"),
+            (Role::New, "s2n_connection_new"),
+            (Role::Free, "s2n_connection_free"),
+        ]
+    );
+    assert_eq!(exporting(&names[..3]), Err(Unresolved::NoTls));
+}
+
+#[test]
+fn java_is_told_why_it_is_not_traced() {
+    let reason = exporting(&["JNI_CreateJavaVM"]).unwrap_err();
+    assert_eq!(reason, Unresolved::Unsupported(Known::Java));
+    assert!(reason.to_string().contains("bytecode"), "{reason}");
+}
