@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::files::Outcome;
 use super::resolve::fingerprint::{self, Fingerprint};
@@ -11,13 +12,13 @@ const MAX_COPIES: usize = 4096;
 /// Smaller files are searched in less time than it takes to recognise them.
 const SMALL: u64 = 256 << 10;
 
-/// What was found, by content.
+/// What was found, by content; for all threads that look into files.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
-    known: HashMap<Fingerprint, Known>,
+    known: Mutex<HashMap<Fingerprint, Known>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Known {
     outcome: Outcome,
     /// Of the instructions that probes lie on.
@@ -26,27 +27,33 @@ struct Known {
 
 impl Copies {
     /// What is in a file: known from a copy of it, else found by `look`.
-    pub(super) fn outcome(&mut self, file: &File, look: impl FnOnce() -> Outcome) -> Outcome {
+    pub(super) fn outcome(&self, file: &File, look: impl FnOnce() -> Outcome) -> Outcome {
         let is_small = file.metadata().is_ok_and(|metadata| metadata.len() < SMALL);
         let fingerprint = if is_small { None } else { Fingerprint::of(file) };
         let Some(fingerprint) = fingerprint else {
             return look();
         };
-        if let Some(known) = self.known.get(&fingerprint)
+        let known = self.known().get(&fingerprint).cloned();
+        if let Some(known) = known
             && known.code == code(file, &known.outcome)
         {
-            return known.outcome.clone();
+            return known.outcome;
         }
         let outcome = look();
-        if self.known.len() >= MAX_COPIES {
-            self.known.clear();
-        }
-        let known = Known {
+        let found = Known {
             code: code(file, &outcome),
             outcome: outcome.clone(),
         };
-        self.known.insert(fingerprint, known);
+        let mut known = self.known();
+        if known.len() >= MAX_COPIES {
+            known.clear();
+        }
+        known.insert(fingerprint, found);
         outcome
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Fingerprint, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,7 +81,7 @@ mod tests {
     }
 
     /// What the copies know of a file; `None` when they had to look.
-    fn known(copies: &mut Copies, path: &Path) -> Option<Outcome> {
+    fn known(copies: &Copies, path: &Path) -> Option<Outcome> {
         let mut has_looked = false;
         let outcome = copies.outcome(&File::open(path).unwrap(), || {
             has_looked = true;
@@ -120,46 +127,46 @@ mod tests {
 
     #[test]
     fn the_same_program_in_another_container_is_not_searched_again() {
-        let (folder, mut copies) = (Folder::new(), Copies::default());
+        let (folder, copies) = (Folder::new(), Copies::default());
         let (one, other) = (folder.copy("one", |_| ()), folder.copy("other", |_| ()));
-        assert_eq!(known(&mut copies, &one), None);
-        assert_eq!(known(&mut copies, &other), Some(found(&one)));
+        assert_eq!(known(&copies, &one), None);
+        assert_eq!(known(&copies, &other), Some(found(&one)));
     }
 
     #[test]
     fn a_patched_program_under_the_old_build_id_is_searched_again() {
-        let (folder, mut copies) = (Folder::new(), Copies::default());
+        let (folder, copies) = (Folder::new(), Copies::default());
         let original = folder.copy("original", |_| ());
-        assert_eq!(known(&mut copies, &original), None);
+        assert_eq!(known(&copies, &original), None);
         let place = first_point(&original);
         let patched = folder.copy("patched", |bytes| bytes[place + 8] ^= 1);
-        assert_eq!(known(&mut copies, &patched), None, "other code under a probe");
+        assert_eq!(known(&copies, &patched), None, "other code under a probe");
         let longer = folder.copy("longer", |bytes| bytes.push(0));
-        assert_eq!(known(&mut copies, &longer), None, "another size");
+        assert_eq!(known(&copies, &longer), None, "another size");
         // `p_memsz` of the first segment.
         let moved = folder.copy("moved", |bytes| bytes[64 + 40] ^= 1);
-        assert_eq!(known(&mut copies, &moved), None, "other bounds of a segment");
+        assert_eq!(known(&copies, &moved), None, "other bounds of a segment");
     }
 
     #[test]
     fn without_a_build_id_the_constants_tell_programs_apart() {
-        let (folder, mut copies) = (Folder::new(), Copies::default());
+        let (folder, copies) = (Folder::new(), Copies::default());
         let original = folder.without_build_id("original");
-        assert_eq!(known(&mut copies, &original), None);
+        assert_eq!(known(&copies, &original), None);
         let copy = folder.0.path().join("copy");
         fs::copy(&original, &copy).unwrap();
-        assert!(known(&mut copies, &copy).is_some());
+        assert!(known(&copies, &copy).is_some());
         let mut bytes = fs::read(&original).unwrap();
         let constants = resolve::tests::place_of_constants(&original);
         bytes[constants + 8] ^= 1;
         fs::write(&copy, bytes).unwrap();
-        assert_eq!(known(&mut copies, &copy), None);
+        assert_eq!(known(&copies, &copy), None);
     }
 
     #[test]
     fn what_is_no_program_is_looked_at_each_time_and_never_remembered() {
         let folder = Folder::new();
-        let mut copies = Copies::default();
+        let copies = Copies::default();
         let text = folder.0.path().join("text");
         fs::write(&text, vec![b'x'; 1 << 20]).unwrap();
         for _ in 0..2 {
@@ -168,6 +175,6 @@ mod tests {
             });
             assert_eq!(outcome, Outcome::Other(resolve::Unresolved::NoTls));
         }
-        assert!(copies.known.is_empty());
+        assert!(copies.known().is_empty());
     }
 }

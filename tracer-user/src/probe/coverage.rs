@@ -113,7 +113,7 @@ impl fmt::Display for LibraryCoverage {
 
 /// For every process of this host: could it be traced, and if not, why. For when no tracing is under way.
 pub fn survey() -> Vec<Coverage> {
-    let mut files = Files::default();
+    let mut files = Files::new(Arc::default());
     all_pids()
         .into_iter()
         .filter_map(|pid| of_process(pid, &mut files, &HashMap::new()))

@@ -10,12 +10,14 @@ use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::coverage::{self, Coverage};
-use super::files::{FileIdentity, Files, Outcome, Target};
+use super::files::{FileIdentity, Files, Opened, Outcome, Target};
 use super::process::{Processes, Stat};
 use super::watch::{MappedFile, TaskEvent, Watch};
+use super::workers::{Done, Workers};
 use super::{Scope, maps, prescan};
 
 /// Time between two looks at everything.
@@ -40,6 +42,11 @@ pub struct Finder {
     scope: Followed,
     watch: io::Result<Watch>,
     files: Files,
+    workers: Workers,
+    /// Files that are being looked into, and the processes that have mapped them.
+    pending: HashMap<FileIdentity, Vec<u32>>,
+    /// Installed programs that are to have probes before they run.
+    expected: HashSet<FileIdentity>,
     processes: Processes,
     attachments: HashMap<FileIdentity, Attachment>,
     /// Files looked at before any process maps them.
@@ -90,20 +97,24 @@ struct Scan {
 impl Finder {
     /// Begins to follow events. Without the right to do so it still works, by looking at everything more often; see
     /// [`watch_error`](Self::watch_error).
-    pub fn start(scope: &Scope) -> Self {
-        Self {
+    pub fn start(scope: &Scope) -> io::Result<Self> {
+        let copies = Arc::default();
+        Ok(Self {
             scope: match scope {
                 Scope::All => Followed::All,
                 Scope::Processes(pids) => Followed::Processes(pids.iter().copied().collect()),
             },
             watch: Watch::start(),
-            files: Files::default(),
+            files: Files::new(Arc::clone(&copies)),
+            workers: Workers::new(copies)?,
+            pending: HashMap::new(),
+            expected: HashSet::new(),
             processes: Processes::default(),
             attachments: HashMap::new(),
             prepared: Vec::new(),
             scan: None,
             next_scan: Instant::now(),
-        }
+        })
     }
 
     /// Why events cannot be followed, if so: then new libraries are found up to a second late.
@@ -113,7 +124,8 @@ impl Finder {
 
     /// What to wait on: readable when [`take`](Self::take) has something to do.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.watch.iter().flat_map(Watch::descriptors)
+        let watched = self.watch.iter().flat_map(Watch::descriptors);
+        watched.chain([self.workers.descriptor()])
     }
 
     /// When [`take`](Self::take) wants to be called though no descriptor is readable.
@@ -132,7 +144,13 @@ impl Finder {
         while self.scan.is_some() {
             self.go_on_scanning(&mut found);
         }
+        self.wait_for_files(&mut found);
         found
+    }
+
+    /// Looks at what is installed as well, in the background, so that it has its probes before it runs.
+    pub fn look_ahead(&self) {
+        self.workers.look_ahead();
     }
 
     /// A command is about to be run: gives the files it will run code from, so that probes are there before it.
@@ -143,6 +161,7 @@ impl Finder {
         for path in self.prepared.clone() {
             self.look_at_path(&path, &mut found);
         }
+        self.wait_for_files(&mut found);
         found
     }
 
@@ -157,6 +176,7 @@ impl Finder {
         for file in &mapped {
             self.look_at_mapping(file, &mut found);
         }
+        self.wait_for_files(&mut found);
         Ok(found)
     }
 
@@ -169,6 +189,9 @@ impl Finder {
         let mut found = Vec::new();
         for event in events {
             self.follow(event, now, &mut found);
+        }
+        for done in self.workers.take() {
+            self.take_in(done, &mut found);
         }
         if self.scan.is_none() && now >= self.next_scan {
             self.begin_scan();
@@ -265,17 +288,59 @@ impl Finder {
             }
         }
         // A process that is gone, or a file that cannot be opened, has nothing to attach to any more.
-        let looked = self.files.look_at_mapping(mapped).ok()?;
-        let identity = looked.identity;
-        self.offer(looked.into_target(), found);
-        Some(identity)
+        let opened = self.files.open_mapping(mapped).ok()?;
+        Some(self.look_into(opened, Some(mapped.pid), found))
     }
 
     fn look_at_path(&mut self, path: &Path, found: &mut Vec<Found>) -> Option<FileIdentity> {
-        let looked = self.files.look_at_path(path).ok()?;
-        let identity = looked.identity;
-        self.offer(looked.into_target(), found);
-        Some(identity)
+        let opened = self.files.open_path(path).ok()?;
+        Some(self.look_into(opened, None, found))
+    }
+
+    /// Offers a file that is known, and has any other looked into.
+    fn look_into(&mut self, opened: Opened, pid: Option<u32>, found: &mut Vec<Found>) -> FileIdentity {
+        let identity = opened.identity();
+        match opened {
+            Opened::Known(looked) => self.offer(looked.into_target(), found),
+            Opened::Unknown(file) => {
+                let is_new = !self.pending.contains_key(&identity);
+                self.pending.entry(identity).or_default().extend(pid);
+                if is_new {
+                    self.workers.submit(file);
+                }
+            }
+        }
+        identity
+    }
+
+    /// Waits until every file that was opened has been looked into.
+    fn wait_for_files(&mut self, found: &mut Vec<Found>) {
+        while !self.pending.is_empty() {
+            let Some(done) = self.workers.wait() else { break };
+            self.take_in(done, found);
+        }
+    }
+
+    fn take_in(&mut self, done: Done, found: &mut Vec<Found>) {
+        match done {
+            Done::Asked(looked) => {
+                self.files.learn(&looked);
+                let pids = self.pending.remove(&looked.identity).unwrap_or_default();
+                if matches!(looked.outcome, Outcome::Tls(_)) {
+                    for pid in pids {
+                        self.processes.read(pid);
+                    }
+                }
+                self.offer(looked.into_target(), found);
+            }
+            Done::Expected(looked) => {
+                self.files.learn(&looked);
+                self.expected.insert(looked.identity);
+                self.offer(looked.into_target(), found);
+            }
+            Done::Known(looked) => self.files.learn(&looked),
+            Done::Round(expected) => self.expected = expected,
+        }
     }
 
     fn offer(&mut self, target: Option<Target>, found: &mut Vec<Found>) {
@@ -334,7 +399,7 @@ impl Finder {
             scan.used.extend(self.look_at_path(&path, found));
         }
         self.attachments.retain(|identity, attachment| {
-            if scan.used.contains(identity) {
+            if scan.used.contains(identity) || self.expected.contains(identity) {
                 attachment.unused_scans = 0;
                 return true;
             }

@@ -5,6 +5,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,11 +104,68 @@ impl Looked {
     }
 }
 
+/// A file that nobody has looked into yet.
+#[derive(Debug)]
+pub(super) struct Unknown {
+    pub(super) identity: FileIdentity,
+    file: File,
+    path: PathBuf,
+    /// Where the libraries beside it are.
+    folder: PathBuf,
+}
+
+impl Unknown {
+    /// Looks into it, which takes its time with a large one. For any thread: should it fail over a file that somebody made
+    /// for that, nothing else is lost.
+    pub(super) fn look(self, copies: &Copies) -> Looked {
+        let Self {
+            identity,
+            file,
+            path,
+            folder,
+        } = self;
+        let look = || match resolve::resolve(&file, &|name| open_sibling(&folder, name)) {
+            Ok(resolved) => Outcome::Tls(Arc::new(resolved)),
+            Err(reason) => Outcome::Other(reason),
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| copies.outcome(&file, look))).unwrap_or_else(|_| {
+            tracing::error!(path = %path.display(), "looking into a file failed");
+            Outcome::Other(Unresolved::Malformed(
+                "it defeats those who look into it".to_owned(),
+            ))
+        });
+        Looked {
+            identity,
+            outcome,
+            file,
+            path,
+        }
+    }
+}
+
+/// A file, opened.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// What is in it is known.
+    Known(Looked),
+    /// It has to be looked into.
+    Unknown(Unknown),
+}
+
+impl Opened {
+    pub(super) fn identity(&self) -> FileIdentity {
+        match self {
+            Opened::Known(looked) => looked.identity,
+            Opened::Unknown(unknown) => unknown.identity,
+        }
+    }
+}
+
 /// Remembers which files have TLS in them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Files {
     outcomes: HashMap<FileIdentity, Outcome>,
-    copies: Copies,
+    copies: Arc<Copies>,
     /// Reasons that took a search through the whole file.
     explained: HashMap<FileIdentity, Unresolved>,
     /// Spares opening files that are mapped again and again: device, inode and generation as the kernel reports them.
@@ -115,6 +173,15 @@ pub(super) struct Files {
 }
 
 impl Files {
+    pub(super) fn new(copies: Arc<Copies>) -> Self {
+        Self {
+            outcomes: HashMap::new(),
+            copies,
+            explained: HashMap::new(),
+            mapped: HashMap::new(),
+        }
+    }
+
     /// What is known about a mapped file without opening it. Only mappings with a generation can be trusted that far.
     pub(super) fn known(&self, mapped: &MappedFile) -> Option<(FileIdentity, &Outcome)> {
         if mapped.generation == 0 {
@@ -125,53 +192,63 @@ impl Files {
         Some((identity, self.outcomes.get(&identity)?))
     }
 
-    /// Opens a mapped file through its process and looks into it.
-    pub(super) fn look_at_mapping(&mut self, mapped: &MappedFile) -> io::Result<Looked> {
+    /// Opens a mapped file through its process.
+    pub(super) fn open_mapping(&mut self, mapped: &MappedFile) -> io::Result<Opened> {
         let file = open_mapped(mapped)?;
         let folder = mapped.path.parent().unwrap_or(Path::new("/"));
         let root = PathBuf::from(format!("/proc/{}/root", mapped.pid));
-        let looked = self.look(file, &mapped.path, &under(&root, folder))?;
+        let opened = self.opened(file, &mapped.path, under(&root, folder))?;
         if mapped.generation != 0 {
             let key = (mapped.device, mapped.inode, mapped.generation);
-            self.mapped.insert(key, looked.identity);
+            self.mapped.insert(key, opened.identity());
         }
-        Ok(looked)
+        Ok(opened)
     }
 
-    /// Looks into a file of this mount namespace.
-    pub(super) fn look_at_path(&mut self, path: &Path) -> io::Result<Looked> {
+    /// Opens a file of this mount namespace.
+    pub(super) fn open_path(&mut self, path: &Path) -> io::Result<Opened> {
         let path = path.canonicalize()?;
         let (file, folder) = open_with_folder(&path)?;
-        self.look(file, &path, &folder)
+        self.opened(file, &path, folder)
     }
 
-    fn look(&mut self, file: File, path: &Path, folder: &Path) -> io::Result<Looked> {
+    /// Opens a mapped file through its process and looks into it.
+    pub(super) fn look_at_mapping(&mut self, mapped: &MappedFile) -> io::Result<Looked> {
+        match self.open_mapping(mapped)? {
+            Opened::Known(looked) => Ok(looked),
+            Opened::Unknown(unknown) => {
+                let looked = unknown.look(&self.copies);
+                self.learn(&looked);
+                Ok(looked)
+            }
+        }
+    }
+
+    /// Remembers what is in a file.
+    pub(super) fn learn(&mut self, looked: &Looked) {
+        self.outcomes.insert(looked.identity, looked.outcome.clone());
+    }
+
+    fn opened(&mut self, file: File, path: &Path, folder: PathBuf) -> io::Result<Opened> {
         let metadata = file.metadata()?;
         let identity = FileIdentity::new(&file, &metadata);
         if self.outcomes.len() >= MAX_FILES {
-            *self = Self {
-                copies: std::mem::take(&mut self.copies),
-                ..Self::default()
-            };
+            *self = Self::new(Arc::clone(&self.copies));
         }
-        let copies = &mut self.copies;
-        let outcome = self
-            .outcomes
-            .entry(identity)
-            .or_insert_with(|| {
-                copies.outcome(&file, || {
-                    match resolve::resolve(&file, &|name| open_sibling(folder, name)) {
-                        Ok(resolved) => Outcome::Tls(Arc::new(resolved)),
-                        Err(reason) => Outcome::Other(reason),
-                    }
-                })
-            })
-            .clone();
-        Ok(Looked {
-            identity,
-            outcome,
-            file,
-            path: path.to_owned(),
+        let path = path.to_owned();
+        Ok(match self.outcomes.get(&identity) {
+            Some(outcome) => Opened::Known(Looked {
+                identity,
+                outcome: outcome.clone(),
+                file,
+                path,
+            }),
+            None => Opened::Unknown(Unknown {
+                identity,
+                file,
+                path,
+                folder,
+            }),
         })
     }
 

@@ -15,6 +15,7 @@ pub mod inspect;
 mod loader;
 pub mod maps;
 mod multi;
+mod places;
 mod prescan;
 pub mod process;
 pub mod resolve;
@@ -26,6 +27,7 @@ mod tracer;
 mod verdicts;
 mod wait;
 pub mod watch;
+mod workers;
 
 pub use self::error::Error;
 pub use self::loader::OLDEST_KERNEL;

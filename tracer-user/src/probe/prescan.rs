@@ -66,7 +66,7 @@ pub(super) fn command(program: &OsStr) -> Vec<PathBuf> {
     distinct(files.into_iter())
 }
 
-fn search_path() -> OsString {
+pub(super) fn search_path() -> OsString {
     env::var_os("PATH").unwrap_or_default()
 }
 

@@ -69,7 +69,7 @@ impl Tracer {
         for pid in &asked_for {
             kernel.follow(*pid)?;
         }
-        let finder = Finder::start(&scope);
+        let finder = Finder::start(&scope).map_err(Error::Wait)?;
         if let Some(error) = finder.watch_error() {
             tracing::warn!(%error, "cannot follow new processes by events: libraries are found up to a second late");
         }
@@ -93,6 +93,9 @@ impl Tracer {
         };
         let found = tracer.finder.look_at_everything();
         tracer.follow_up(found);
+        if scope == Scope::All {
+            tracer.finder.look_ahead();
+        }
         Ok(tracer)
     }
 

@@ -54,7 +54,7 @@ impl Drop for Python {
 }
 
 fn finder_of(pid: u32) -> Option<Finder> {
-    let finder = Finder::start(&Scope::Processes(vec![pid]));
+    let finder = Finder::start(&Scope::Processes(vec![pid])).unwrap();
     if let Some(error) = finder.watch_error() {
         eprintln!("NOT RUN: following processes needs root or CAP_PERFMON: {error}");
         return None;
@@ -136,7 +136,7 @@ fn a_deleted_library_is_found_through_the_mapping() {
     ));
     assert!(!copy.exists());
 
-    let mut finder = Finder::start(&Scope::Processes(vec![python.pid()]));
+    let mut finder = Finder::start(&Scope::Processes(vec![python.pid()])).unwrap();
     let offered = targets(finder.look_at_everything());
     let target = offered
         .iter()
@@ -175,7 +175,7 @@ fn a_library_in_another_mount_namespace_is_found_through_the_process() {
     python.run(&format!("library = ctypes.CDLL('{}')", library.display()));
     assert!(!library.exists(), "not visible from here");
 
-    let mut finder = Finder::start(&Scope::Processes(vec![python.pid()]));
+    let mut finder = Finder::start(&Scope::Processes(vec![python.pid()])).unwrap();
     let offered = targets(finder.look_at_everything());
     assert!(offered.iter().any(|target| target.path == library), "{offered:?}");
 }
@@ -208,7 +208,7 @@ fn a_file_that_nobody_uses_any_more_gives_its_probes_back() {
     fs::copy(system_libssl(), &copy).unwrap();
     let mut python = Python::start();
     python.run(&format!("library = ctypes.CDLL('{}')", copy.display()));
-    let mut finder = Finder::start(&Scope::Processes(vec![python.pid()]));
+    let mut finder = Finder::start(&Scope::Processes(vec![python.pid()])).unwrap();
     let offered = targets(finder.look_at_everything());
     let identity = offered
         .iter()
@@ -235,7 +235,7 @@ fn a_file_that_nobody_uses_any_more_gives_its_probes_back() {
 fn a_failed_attach_is_told_and_tried_again() {
     let mut python = Python::start();
     python.run("library = ctypes.CDLL('libssl.so.3')");
-    let mut finder = Finder::start(&Scope::Processes(vec![python.pid()]));
+    let mut finder = Finder::start(&Scope::Processes(vec![python.pid()])).unwrap();
     let offered = targets(finder.look_at_everything());
     finder.attached(offered[0].identity, Err("the kernel refused".to_owned()));
     let coverage = finder.coverage();
@@ -248,16 +248,45 @@ fn a_failed_attach_is_told_and_tried_again() {
 
 #[test]
 fn a_command_is_prepared_before_it_runs() {
-    let mut finder = Finder::start(&Scope::Processes(Vec::new()));
+    let mut finder = Finder::start(&Scope::Processes(Vec::new())).unwrap();
     let offered = targets(finder.prepare_command(OsStr::new("curl")));
     assert!(offered.iter().any(|target| target.path == system_libssl()));
 }
 
 #[test]
 fn a_process_that_is_not_there_is_an_error() {
-    let mut finder = Finder::start(&Scope::Processes(Vec::new()));
+    let mut finder = Finder::start(&Scope::Processes(Vec::new())).unwrap();
     let mut child = Command::new("true").arg0("gone").spawn().unwrap();
     let pid = child.id();
     child.wait().unwrap();
     assert!(finder.add_process(pid).is_err());
+}
+
+#[test]
+fn an_installed_program_keeps_its_probes_until_it_is_gone() {
+    let mut finder = Finder::start(&Scope::Processes(Vec::new())).unwrap();
+    let mut files = Files::new(Arc::default());
+    let Opened::Unknown(unknown) = files.open_path(&system_libssl()).unwrap() else {
+        panic!("nobody has looked into it");
+    };
+    let looked = unknown.look(&Arc::default());
+    let identity = looked.identity;
+    let mut found = Vec::new();
+    finder.take_in(Done::Expected(looked), &mut found);
+    assert_eq!(targets(found).len(), 1);
+    finder.attached(identity, Ok(5));
+    for _ in 0..=UNUSED_SCANS {
+        assert!(
+            finder.look_at_everything().is_empty(),
+            "nobody runs it, and it may be run"
+        );
+    }
+    finder.take_in(Done::Round(HashSet::new()), &mut Vec::new());
+    let gone: Vec<Found> = (0..UNUSED_SCANS)
+        .flat_map(|_| finder.look_at_everything())
+        .collect();
+    assert!(
+        matches!(gone.as_slice(), [Found::Detach(which)] if *which == identity),
+        "{gone:?}"
+    );
 }
