@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::super::fixtures::Fixture;
 use super::super::{CountReturn, Resolved, Role, Unresolved, resolve};
 
 fn resolve_path(path: &Path) -> Result<Resolved, Unresolved> {
@@ -321,4 +322,31 @@ fn the_boringssl_of_curl_cffi_gives_the_same_places_with_symbols_and_without() {
     let bare = resolve_path(&stripped(&library)).unwrap();
     assert_eq!(bare.libraries[0].to_string(), "BoringSSL (by error sites)");
     assert_eq!(places(&named), places(&bare));
+}
+
+#[test]
+fn one_reason_more_or_less_in_a_real_program_and_it_is_refused() {
+    for name in ["bun", "claude", "grpc"] {
+        let whole = Fixture::read(name);
+        assert_eq!(
+            whole.resolve().unwrap().libraries[0].resolver,
+            "error sites",
+            "{name}"
+        );
+        // `mov edx, 0x6f`, or where link-time optimisation dropped an argument, `mov esi, 0x6f`.
+        let places: Vec<u64> = [0xba, 0xbe]
+            .iter()
+            .flat_map(|load| whole.find(&[*load, 0x6f, 0, 0, 0]))
+            .collect();
+        assert!(!places.is_empty(), "{name}");
+        let mut damaged = whole.clone();
+        for place in places {
+            damaged.patch(place + 1, &[0x70]);
+        }
+        let reason = damaged.resolve().unwrap_err().to_string();
+        assert_eq!(
+            reason, "BoringSSL: without symbols, and no function reports the errors of SSL_write",
+            "{name}"
+        );
+    }
 }
