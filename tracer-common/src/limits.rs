@@ -16,7 +16,7 @@ pub const CALL_CAP: u64 = CALL_CHUNKS * LARGE as u64;
 pub const CALL_HEAD: u64 = CALL_CAP / 2;
 
 /// Bytes handed over in each direction while nobody has said yet whether a connection is wanted.
-pub const UNKNOWN_PREFIX: u64 = 256 << 10;
+pub const UNKNOWN_PREFIX: u64 = 1 << 20;
 
 /// Pieces of one TLS record that are followed: as many as writers of HTTP hand over at once.
 pub const SLICES: u64 = 64;
