@@ -375,8 +375,16 @@ impl Agent {
 
     /// Traces every process of the host and waits until the probes are in place.
     pub fn run() -> Result<Self> {
+        Self::run_with_programs_in(&[])
+    }
+
+    /// The same on a host where programs are installed in these folders too.
+    pub fn run_with_programs_in(folders: &[PathBuf]) -> Result<Self> {
         let mut command = Command::new(geophone()?);
         command.args(["run", "--format", "otlp-json"]);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = folders.iter().cloned().chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(folders)?);
         Self::start(&mut command)
     }
 

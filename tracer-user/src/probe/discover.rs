@@ -392,7 +392,7 @@ impl Finder {
             }
         }
         let prepared = match self.scope {
-            Followed::All => prescan::system(),
+            Followed::All => [prescan::system(), prescan::programs()].concat(),
             Followed::Processes(_) => self.prepared.clone(),
         };
         for path in prepared {

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Folders that loaders search, beside those that `/etc/ld.so.conf.d` names.
@@ -21,6 +22,25 @@ const LIBRARY_FOLDERS: [&str; 8] = [
 
 /// Programs that carry TLS in their own executable.
 const PROGRAMS: [&str; 2] = ["node", "nodejs"];
+
+/// Folders of programs, beside those of the search path (a service may have a short one).
+const PROGRAM_FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/opt", "/snap/bin"];
+
+/// The same in the homes of people.
+const HOME_FOLDERS: [&str; 6] = [
+    "bin",
+    ".local/bin",
+    ".cargo/bin",
+    ".bun/bin",
+    ".deno/bin",
+    "go/bin",
+];
+
+/// No program with a TLS library inside is smaller.
+const PROGRAM_SIZE_MIN: u64 = 1 << 20;
+
+/// Most programs that are looked into before they run.
+const PROGRAMS_MAX: usize = 1000;
 
 /// A script may name a script; Linux follows four (`BINPRM_MAX_RECURSION` is 5 with the program itself).
 const MAX_INTERPRETERS: usize = 4;
@@ -42,6 +62,29 @@ pub(super) fn system() -> Vec<PathBuf> {
         .iter()
         .filter_map(|name| find_program(OsStr::new(name), &search_path()));
     distinct(libraries.chain(programs))
+}
+
+/// Programs that are installed where people install programs, and large enough to hold a TLS library: who starts one of them and
+/// calls at once is seen, which no look at a program that runs already is quick enough for.
+pub(super) fn programs() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = env::split_paths(&search_path()).collect();
+    folders.extend(PROGRAM_FOLDERS.iter().map(PathBuf::from));
+    for home in entries(Path::new("/home")).chain([PathBuf::from("/root")]) {
+        folders.extend(HOME_FOLDERS.iter().map(|folder| home.join(folder)));
+    }
+    for package in entries(Path::new("/opt")) {
+        folders.push(package.join("bin"));
+    }
+    let programs = distinct(folders.into_iter())
+        .into_iter()
+        .flat_map(|folder| entries(&folder).collect::<Vec<_>>())
+        .filter(|path| {
+            path.metadata().is_ok_and(|file| {
+                file.is_file() && file.len() >= PROGRAM_SIZE_MIN && file.permissions().mode() & 0o111 != 0
+            })
+        })
+        .take(PROGRAMS_MAX);
+    distinct(programs)
 }
 
 /// Files that a command is going to run code from: its program, the interpreters of a script, and TLS libraries of the
@@ -142,6 +185,25 @@ mod tests {
             .filter(|path| path.file_name() == Some(OsStr::new("libssl.so.3")))
             .collect();
         assert_eq!(libraries.len(), 1, "{found:?}");
+    }
+
+    #[test]
+    fn a_large_program_of_the_system_is_found_before_it_runs() {
+        let node = find_program(OsStr::new("node"), &search_path()).map(|node| node.canonicalize().unwrap());
+        let found = programs();
+        assert!(found.len() < PROGRAMS_MAX, "{}", found.len());
+        for program in &found {
+            assert!(
+                program.metadata().unwrap().len() >= PROGRAM_SIZE_MIN,
+                "{program:?}"
+            );
+        }
+        match node {
+            Some(node) if node.metadata().unwrap().len() >= PROGRAM_SIZE_MIN => {
+                assert!(found.contains(&node));
+            }
+            _ => eprintln!("*** NOT CHECKED: this system has no large node ***"),
+        }
     }
 
     #[test]
