@@ -6,6 +6,7 @@ use crate::conn::Connections;
 use crate::counters::{Counter, Counters};
 use crate::event::ConnectionKey;
 use crate::event::script::{Call, events};
+use crate::hpack::frame::PREFACE;
 use crate::http::{BodyPart, ExchangeNumber, HoleReason, HttpEvent, HttpSink};
 
 /// A script of calls in one piece and in pieces: the same exchanges, each ended once, within bounded memory. The first byte
@@ -17,6 +18,56 @@ pub fn conversation(data: &[u8]) {
     let calls = Call::parse(script);
     let whole = converse(&calls, usize::MAX);
     for size in [1, usize::from(size).max(1)] {
+        assert_eq!(
+            converse(&calls, size),
+            whole,
+            "pieces of {size} bytes change the outcome"
+        );
+    }
+}
+
+/// A conversation over HTTP/2, made of frames that mostly are some, in one piece and in pieces: the same exchanges. The first
+/// byte chooses the size of the pieces, and whether the beginning was seen; then come calls of one frame each: a byte with
+/// direction, hole and lie, then kind, flags, stream and length of the payload, then the payload.
+pub fn http2(data: &[u8]) {
+    let Some((&first, mut rest)) = data.split_first() else {
+        return;
+    };
+    let mut calls = Vec::new();
+    if first & 1 == 0 {
+        calls.push(Call::write(PREFACE));
+        calls.push(Call::read(b"\0\0\0\x04\0\0\0\0\0"));
+    }
+    while let Some((&[control, kind, flags, stream, length], after)) = rest.split_first_chunk() {
+        let (payload, after) = after
+            .split_at_checked(usize::from(length))
+            .unwrap_or((after, &[]));
+        rest = after;
+        // A length that is not that of the payload now and then.
+        let told = if control & 8 == 0 {
+            payload.len()
+        } else {
+            usize::from(length) + 3
+        };
+        let [high, low] = u16::try_from(told).unwrap_or(u16::MAX).to_be_bytes();
+        let mut bytes = vec![0, high, low, kind % 11, flags, 0, 0, 0, stream % 8];
+        bytes.extend_from_slice(payload);
+        let call = Call {
+            bytes: bytes.into(),
+            ..if control & 1 == 0 {
+                Call::write(&[])
+            } else {
+                Call::read(&[])
+            }
+        };
+        calls.push(if control & 6 == 6 {
+            call.after_hole(u64::from(control))
+        } else {
+            call
+        });
+    }
+    let whole = converse(&calls, usize::MAX);
+    for size in [1, usize::from(first / 2).max(1)] {
         assert_eq!(
             converse(&calls, size),
             whole,
@@ -143,7 +194,7 @@ mod tests {
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use proptest::prelude::*;
 
-    use super::{Call, conversation, encoding};
+    use super::{Call, conversation, encoding, http2};
 
     const REQUEST: &[u8] = b"POST /model/m/converse HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}";
     const CHUNKED: &[u8] =
@@ -243,6 +294,22 @@ mod tests {
                 })
                 .collect();
             conversation(&[&[size], Call::script(&calls).as_slice()].concat());
+        }
+
+        #[test]
+        fn anything_like_http2_is_survived(
+            first in any::<u8>(),
+            frames in prop::collection::vec((
+                any::<u8>(), prop::sample::select(vec![0_u8, 0, 0, 1, 1, 1, 3, 4, 5, 7, 8, 9, 10]), any::<u8>(), any::<u8>(),
+                prop::collection::vec(prop::sample::select(vec![0_u8, 1, 4, 0x82, 0x83, 0x84, 0x88, 0xbe, 0x40, 0x10, b'a', 0xff]), 0..24),
+            ), 0..24),
+        ) {
+            let mut data = vec![first];
+            for (control, kind, flags, stream, payload) in frames {
+                data.extend([control, kind, flags, stream, u8::try_from(payload.len()).unwrap()]);
+                data.extend(payload);
+            }
+            http2(&data);
         }
 
         #[test]

@@ -174,7 +174,10 @@ impl Conversation {
             (Start::Http2Client, Direction::Write) | (Start::Http2Server, Direction::Read) => {
                 Reader::Http2(Http2::new(offset, self.beginning.unpaired))
             }
-            _ if late && sniff::goes_on_in_http2(&first.bytes) => Reader::Http2(Http2::joined_late(offset)),
+            _ if late && sniff::goes_on_in_http2(&first.bytes).is_none() => return,
+            _ if late && sniff::goes_on_in_http2(&first.bytes) == Some(true) => {
+                Reader::Http2(Http2::joined_late(offset))
+            }
             // In the middle of a connection anything may come at the start of a call.
             _ if late => {
                 first.bytes.truncate(known);

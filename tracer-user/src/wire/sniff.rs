@@ -53,9 +53,11 @@ pub(super) fn start(bytes: &[u8]) -> Start {
         .unwrap_or(Start::Other)
 }
 
-/// Whether a call in the middle of a connection begins with a frame of HTTP/2. It takes a whole frame header to tell.
-pub(super) fn goes_on_in_http2(call: &[u8]) -> bool {
-    call.len() >= frame::FrameHeader::LENGTH && frame::resumes(call, frame::DEFAULT_MAX_FRAME_SIZE)
+/// Whether a call in the middle of a connection begins with a frame of HTTP/2; `None` while it may. It takes a whole frame
+/// header to tell.
+pub(super) fn goes_on_in_http2(call: &[u8]) -> Option<bool> {
+    let may = frame::resumes(call, frame::DEFAULT_MAX_FRAME_SIZE);
+    (!may || call.len() >= frame::FrameHeader::LENGTH).then_some(may)
 }
 
 /// A request line: a method in capitals, a space, and a target as RFC 9112 §3.2 knows them.
