@@ -18,8 +18,8 @@ pub const CALL_HEAD: u64 = CALL_CAP / 2;
 /// Bytes handed over in each direction while nobody has said yet whether a connection is wanted.
 pub const UNKNOWN_PREFIX: u64 = 1 << 20;
 
-/// Pieces of one TLS record that are followed: as many as writers of HTTP hand over at once.
-pub const SLICES: u64 = 64;
+/// Pieces of one TLS record that a program follows before it starts again; it may thirty times.
+pub const SLICES: u64 = 8;
 
 /// Longest server name taken, RFC 1035 §3.1 with room to spare; a power of two.
 pub const SERVER_NAME: usize = 256;

@@ -51,6 +51,24 @@ pub mod loss {
     pub const SLOTS: u32 = 5;
 }
 
+/// Slots of `PROGRAMS`, which programs go on in.
+pub mod program {
+    /// Calls that take many records of the ring.
+    pub const CALL_RETURN_LARGE: u32 = 0;
+    /// Which two cipher states of rustls belong together.
+    pub const RUSTLS_PAIR: u32 = 1;
+    /// Which connection a record of rustls belongs to.
+    pub const RUSTLS_SETTLE: u32 = 2;
+    /// A record of rustls that was decrypted, on its way out.
+    pub const RUSTLS_HAND_OVER_READ: u32 = 3;
+    /// A record of rustls that is encrypted in one piece.
+    pub const RUSTLS_HAND_OVER_WRITTEN: u32 = 4;
+    /// A record of rustls that is encrypted from several pieces.
+    pub const RUSTLS_HAND_OVER_PIECES: u32 = 5;
+    /// How many there are.
+    pub const SLOTS: u32 = 6;
+}
+
 /// Places in `TASK_OFFSETS`: where the members are that the kernel side reads of `task_struct` and its neighbours. They
 /// differ from kernel to kernel, so the loader takes them from the running kernel's BTF.
 pub mod offset {

@@ -13,7 +13,7 @@ use tracer_common::record::flag;
 use tracer_common::state::{loss, verdict};
 
 use crate::emit::Transfer;
-use crate::maps::{self, CALLS, PROGRAMS, TRANSFERS};
+use crate::maps::{self, CALLS, PROGRAMS, TRANSFERS, program};
 use crate::process::Caller;
 use crate::{connection, hints};
 
@@ -46,7 +46,7 @@ impl Call {
             connection,
             buffer,
             size,
-            count: 0,
+            count: maps::zero(),
         }
     }
 
@@ -79,11 +79,14 @@ pub(crate) fn enter(context: &ProbeContext) {
     else {
         return;
     };
-    if connection::is_ignored(caller, connection) {
-        return;
-    }
     // SAFETY: the helper reads the cookie of the link that this program runs for.
     let shape = CallShape::decode(unsafe { bpf_get_attach_cookie(context.as_ptr()) });
+    // Where nobody tells when a connection is made, an ignored one may have made room for one that is wanted.
+    if connection::is_ignored(caller, connection)
+        && (shape.beginnings_told || !shape.write || !hints::begins(buffer, true))
+    {
+        return;
+    }
     let (size, count) = match shape.count_argument {
         // `int num`: the upper half of the register is not defined.
         None => (u64::from(size as u32), 0),
@@ -122,7 +125,7 @@ pub(crate) fn leave(context: &RetProbeContext) {
     let result: i32 = context.ret();
     if result <= 0 {
         if result == 0 && !shape.write && !shape.beginnings_told && call.size != 0 {
-            connection::ended(caller, call.connection);
+            connection::freed(call.connection);
         }
         return;
     }
@@ -146,7 +149,7 @@ pub(crate) fn leave(context: &RetProbeContext) {
         return;
     }
     if !shape.beginnings_told && shape.write {
-        connection::begin_by_bytes(caller, call.connection, call.buffer);
+        connection::begin_by_bytes(caller, call.connection, call.buffer, count);
     }
     moved(context, caller, key, &call, count, flag::JOINED_LATE);
 }
@@ -211,6 +214,6 @@ pub(crate) fn moved<C: EbpfContext>(
         return;
     }
     // SAFETY: the other program has the same context. It does not come back but for an empty slot.
-    unsafe { PROGRAMS.tail_call(context, 0) };
+    unsafe { PROGRAMS.tail_call(context, program::CALL_RETURN_LARGE) };
     maps::lose(loss::MAP_FULL, 1, allowed);
 }

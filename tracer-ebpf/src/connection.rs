@@ -11,8 +11,8 @@ use crate::{emit, hints};
 /// `SSL_CTRL_SET_TLSEXT_HOSTNAME` of `openssl/tls1.h`; the macro `SSL_set_tlsext_host_name` comes to this.
 const SET_SERVER_NAME: i32 = 55;
 
-/// Beside the flags of a record: the peer has ended the connection.
-const ENDED: u64 = 1 << 32;
+/// Beside the flags of a record: nothing told that the connection began but what was written on it.
+const BEGUN_BY_BYTES: u64 = 1 << 32;
 
 /// Where an object lives. Its generation is in the value: whoever calls a function knows the address only.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ pub(crate) struct Connection {
     pub(crate) generation: u32,
     /// One of [`verdict`].
     pub(crate) verdict: u32,
-    /// Of [`flag`] those that do not change from call to call; and [`ENDED`].
+    /// Of [`flag`] those that do not change from call to call; and [`BEGUN_BY_BYTES`].
     pub(crate) flags: u64,
 }
 
@@ -186,10 +186,37 @@ pub(crate) fn use_cipher(caller: Caller, address: u64, write: bool, cipher: u64)
     }
 }
 
+/// Whether what passes through a cipher state that stands beside one of a connection is of that connection.
+///
+/// It is, if the connection waits for it, or if its state of this direction gave way in a key update (RFC 8446 §4.6.3), of
+/// which `updated` knows. Else the memory of an old connection is another's by now.
+#[inline(always)]
+pub(crate) fn takes(
+    caller: Caller,
+    address: u64,
+    write: bool,
+    cipher: u64,
+    data: u64,
+    updated: impl FnOnce(u64) -> bool,
+) -> bool {
+    let Some(known) = CONNECTIONS.get_ptr_mut(ConnectionKey::new(caller, address)) else {
+        return false;
+    };
+    // SAFETY: as in `find_or_join`.
+    let known = unsafe { &mut *known };
+    let own = known.stream(write).cipher;
+    if own != 0 && own != cipher {
+        return updated(own) || !hints::begins(data, write);
+    }
+    // Who has sent a request from the beginning on is no server.
+    let is_client = known.write.offset != 0 && known.flags & u64::from(flag::JOINED_LATE) == 0;
+    write || !is_client || !hints::begins(data, true)
+}
+
 /// A new generation at an address, whatever was there before.
 #[inline(always)]
-pub(crate) fn begin(caller: Caller, address: u64, flags: u32) -> bool {
-    let fresh = Connection::new(caller, u64::from(flags));
+pub(crate) fn begin(caller: Caller, address: u64, flags: u64) -> bool {
+    let fresh = Connection::new(caller, flags);
     let key = ConnectionKey::new(caller, address);
     let inserted = CONNECTIONS.insert(key, fresh, 0).is_ok();
     if !inserted {
@@ -200,31 +227,41 @@ pub(crate) fn begin(caller: Caller, address: u64, flags: u32) -> bool {
 
 /// A write of a library that does not tell when a connection object is made: where a connection begins, and where another
 /// one is at the address of an old one, shows in what is written.
+///
+/// Every request is taken for the beginning of one. Whether it goes over the same connection as the one before, nobody can
+/// tell; and where that was given up, its answer must not be taken from the next.
 #[inline(always)]
-pub(crate) fn begin_by_bytes(caller: Caller, address: u64, buffer: u64) {
-    let is_new = match CONNECTIONS.get_ptr(ConnectionKey::new(caller, address)) {
-        Some(known) => {
-            // SAFETY: a live map value.
-            let known = unsafe { &*known };
-            known.flags & ENDED != 0 || known.write.offset != 0 && hints::is_preface(buffer)
-        }
-        None => hints::begins(buffer, true),
-    };
-    if is_new {
+pub(crate) fn begin_by_bytes(caller: Caller, address: u64, buffer: u64, count: u64) {
+    if count >= hints::BEGINNING && hints::begins(buffer, true) {
         begin(caller, address, 0);
     }
 }
 
-/// A read said that the peer has ended the connection.
+/// The first that is seen of a connection of Go is a write: its handshake may come within.
 #[inline(always)]
-pub(crate) fn ended(caller: Caller, address: u64) {
-    if let Some(known) = CONNECTIONS.get_ptr_mut(ConnectionKey::new(caller, address)) {
-        // SAFETY: as in `find_or_join`.
-        unsafe { (*known).flags |= ENDED };
+pub(crate) fn begin_before_handshake(caller: Caller, address: u64, buffer: u64, count: u64) {
+    let key = ConnectionKey::new(caller, address);
+    if count >= hints::BEGINNING && CONNECTIONS.get_ptr(key).is_none() && hints::begins(buffer, true) {
+        begin(caller, address, BEGUN_BY_BYTES);
     }
 }
 
-/// `SSL_new` returned; or a handshake of Go begins.
+/// A handshake of Go begins.
+#[inline(always)]
+pub(crate) fn shakes_hands(address: u64) {
+    let caller = Caller::current();
+    if let Some(known) = CONNECTIONS.get_ptr_mut(ConnectionKey::new(caller, address)) {
+        // SAFETY: as in `find_or_join`.
+        let known = unsafe { &mut *known };
+        if known.flags & BEGUN_BY_BYTES != 0 && known.read.offset == 0 {
+            known.flags &= !BEGUN_BY_BYTES;
+            return;
+        }
+    }
+    made(address);
+}
+
+/// `SSL_new` returned.
 #[inline(always)]
 pub(crate) fn made(address: u64) {
     let caller = Caller::current();

@@ -39,9 +39,10 @@ pub(crate) fn write(context: &ProbeContext) {
         return;
     }
     let arguments = registers::go_call(context);
-    if connection::is_ignored(caller, arguments.first) {
+    if connection::is_ignored(caller, arguments.first) || registers::go_begins_again(context) {
         return;
     }
+    connection::begin_before_handshake(caller, arguments.first, arguments.second, arguments.third);
     let call = Call::new(arguments.first, arguments.second, arguments.third);
     let key = CallKey::new(caller, true);
     call::moved(context, caller, key, &call, arguments.third, flag::JOINED_LATE);
@@ -78,6 +79,14 @@ fn begun_before(context: &ProbeContext, caller: Caller) -> Option<Call> {
     // SAFETY: the helper takes any address and reports those it cannot read.
     let [address, buffer, size] = unsafe { bpf_probe_read_user(space as *const [u64; 3]) }.ok()?;
     connection::is_wanted_still(caller, address).then(|| Call::new(address, buffer, size))
+}
+
+/// Entry of `func (c *Conn) clientHandshake(ctx context.Context) error`
+#[inline(always)]
+pub(crate) fn handshake(context: &ProbeContext) {
+    if !registers::go_begins_again(context) {
+        connection::shakes_hands(registers::go_call(context).first);
+    }
 }
 
 /// A `RET` of the same: the count is the first result.

@@ -41,6 +41,9 @@ const METHODS: [Beginning; 8] = [
 const SETTINGS: u64 = 4 << 24;
 const SETTINGS_MASK: u64 = !(0xffff << 8);
 
+/// Fewer bytes are not taken for the beginning of a connection.
+pub(crate) const BEGINNING: u64 = 8;
+
 /// Shortest write that is looked at: method, space, and the beginning of a path.
 const SHORTEST: u64 = 16;
 
@@ -81,12 +84,6 @@ pub(crate) fn begins(buffer: u64, write: bool) -> bool {
     } else {
         is_request(word) || PREFACE.of(word) || word & SETTINGS_MASK == SETTINGS
     }
-}
-
-/// Whether a write begins like the preface of HTTP/2.
-#[inline(always)]
-pub(crate) fn is_preface(buffer: u64) -> bool {
-    word(buffer).is_some_and(|word| PREFACE.of(word))
 }
 
 #[inline(always)]

@@ -10,7 +10,8 @@
 //! | `connection_new` | return of `SSL_new` | begins a generation |
 //! | `connection_free` | `SSL_free` | ends it |
 //! | `connection_control` | `SSL_ctrl` | takes the server name |
-//! | `rustls_encrypt`, `rustls_decrypt`, `rustls_decrypted` | rustls' ciphers | take the plaintext of records, find which two belong together |
+//! | `rustls_encrypt`, `rustls_decrypt`, `rustls_decrypted` | rustls' ciphers | take the plaintext of records |
+//! | `rustls_pair`, `rustls_settle`, `rustls_read`, `rustls_written`, `rustls_pieces` | nothing: the three go on in them | find which two ciphers belong together; copy |
 //! | `go_write`, `go_read`, `go_read_returns` | Go's `crypto/tls`, each `RET` of a read | copy what passed, by goroutine |
 //! | `go_handshake`, `go_close` | the same | begin and end a generation |
 //! | `process_fork`, `process_exec`, `process_exit` | the scheduler's raw tracepoints | follows children, tells ends |
@@ -74,6 +75,41 @@ fn rustls_decrypted(context: RetProbeContext) -> u32 {
     0
 }
 
+/// Finds the cipher state that a record's belongs to; `rustls_encrypt` and `rustls_decrypted` go on in it.
+#[uprobe]
+fn rustls_pair(context: ProbeContext) -> u32 {
+    rustls::pair(&context);
+    0
+}
+
+/// Finds the connection of a record; `rustls_pair` goes on in it.
+#[uprobe]
+fn rustls_settle(context: ProbeContext) -> u32 {
+    rustls::settle_record(&context);
+    0
+}
+
+/// Hands a decrypted record over whose connection is known; the others go on in it.
+#[uprobe]
+fn rustls_read(_: ProbeContext) -> u32 {
+    rustls::hand_over(false);
+    0
+}
+
+/// Hands a record over that is encrypted in one piece; the others go on in it.
+#[uprobe]
+fn rustls_written(_: ProbeContext) -> u32 {
+    rustls::hand_over(true);
+    0
+}
+
+/// Hands a record over that is encrypted from several pieces; the others go on in it.
+#[uprobe]
+fn rustls_pieces(context: ProbeContext) -> u32 {
+    rustls::hand_over_pieces(&context);
+    0
+}
+
 /// Entry of Go's `crypto/tls.(*Conn).Write`; has the cookie of a write.
 #[uprobe]
 fn go_write(context: ProbeContext) -> u32 {
@@ -98,7 +134,7 @@ fn go_read_returns(context: ProbeContext) -> u32 {
 /// Entry of Go's `crypto/tls.(*Conn).clientHandshake`.
 #[uprobe]
 fn go_handshake(context: ProbeContext) -> u32 {
-    connection::made(registers::go_call(&context).first);
+    go::handshake(&context);
     0
 }
 

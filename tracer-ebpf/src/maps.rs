@@ -7,22 +7,22 @@ use core::ptr;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use tracer_common::limits;
+pub(crate) use tracer_common::state::program;
 use tracer_common::state::{VerdictKey, loss, offset};
 
 use crate::call::{Call, CallKey};
 use crate::connection::{Connection, ConnectionKey};
 use crate::emit::Transfer;
 use crate::go::GoroutineKey;
-use crate::rustls::{Cipher, Decrypt};
+use crate::rustls::{Cipher, Record};
 
 /// Calls that want more than one record, on their way from `call_return` to `call_return_large`. By thread, as `CALLS`.
 #[map]
 pub(crate) static TRANSFERS: HashMap<CallKey, Transfer> = HashMap::with_max_entries(limits::CALLS, 0);
 
-/// The one slot holds `call_return_large`: a program of its own, so that the verifier follows its loop once and not for
-/// every way that leads there.
+/// Programs that others go on in: so the verifier follows their loops once, and not for every way that leads there.
 #[map]
-pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(program::SLOTS, 0);
 
 /// Everything that user space reads, in one order. The loader sets its real size.
 #[map]
@@ -41,9 +41,9 @@ pub(crate) static CALLS: HashMap<CallKey, Call> = HashMap::with_max_entries(limi
 #[map]
 pub(crate) static GO_READS: LruHashMap<GoroutineKey, Call> = LruHashMap::with_max_entries(limits::CALLS, 0);
 
-/// Decryptions of rustls between entry and return, by thread.
+/// Records of rustls that are being decrypted, or are on their way from program to program; by thread.
 #[map]
-pub(crate) static DECRYPTS: HashMap<u64, Decrypt> = HashMap::with_max_entries(limits::CALLS, 0);
+pub(crate) static RECORDS: HashMap<u64, Record> = HashMap::with_max_entries(limits::CALLS, 0);
 
 /// Keys of rustls by the address of their cipher state: two for each connection.
 #[map]

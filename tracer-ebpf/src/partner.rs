@@ -5,13 +5,18 @@
 //! register or on its stack. So: of everything that may be such a pointer, find the one behind which our own box lies; the
 //! box beside it is the partner's. All is read at one instant, so it does not matter that connections move in memory.
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_probe_read_user;
-use aya_ebpf::programs::ProbeContext;
 
+use crate::maps;
 use crate::registers::{self, KEPT};
 
-/// Words of the stack that are looked at.
+/// Words of the stack that are looked at, after the registers.
 const STACK_WORDS: usize = 128;
+/// Pointers that are looked at in one go.
+const PORTION: usize = 16;
+/// How many goes there are: one for the registers, the rest for the stack.
+pub(crate) const PORTIONS: u64 = 1 + (STACK_WORDS / PORTION) as u64;
 /// Words behind each pointer that are looked at.
 const WINDOW: usize = 16;
 /// Words of a vtable before its first method: drop, size, alignment.
@@ -21,14 +26,58 @@ const STATE_MAX: u64 = 16 << 10;
 /// Vtables and functions of one program lie within so many bytes.
 const IMAGE_MAX: u64 = 1 << 30;
 
-/// Address of the partner, or 0. `receiver` is the box's contents; the probed function is its first method.
+/// Where the box of `receiver` lies, as far as a portion of the pointers leads there; else 0. Beside its contents the box
+/// holds a vtable, and that names `method`, the probed function, as its first.
+///
+/// Can be asked at the entry of the function as well as at its return: what the caller holds is the same.
 #[inline(always)]
-pub(crate) fn find(context: &ProbeContext, receiver: u64, write: bool) -> u64 {
-    let method = registers::instruction_pointer(context);
-    let place = place_of(context, receiver, method);
-    if place == 0 {
-        return 0;
+pub(crate) fn place<C: EbpfContext>(context: &C, receiver: u64, method: u64, portion: u64) -> u64 {
+    let pointers = pointers(context, portion);
+    let mut place = 0;
+    let mut index = 0;
+    while index < PORTION {
+        let base = pointers[index];
+        index += 1;
+        // SAFETY: the helper checks the address.
+        let Ok(window) = (unsafe { bpf_probe_read_user(base as *const [u64; WINDOW]) }) else {
+            continue;
+        };
+        let mut found = 0;
+        let mut position = 0;
+        while position < WINDOW {
+            if window[position] == receiver {
+                found = base + 8 * position as u64;
+                break;
+            }
+            position += 1;
+        }
+        if found != 0 && word(word(found + 8) + FIRST_METHOD) == method {
+            place = found;
+            break;
+        }
     }
+    place
+}
+
+#[inline(always)]
+fn pointers<C: EbpfContext>(context: &C, portion: u64) -> [u64; PORTION] {
+    if portion == 0 {
+        let kept: [u64; KEPT] = registers::kept(context);
+        let [one, two, three, four, five, six] = kept;
+        let none = maps::zero();
+        return [
+            one, two, three, four, five, six, none, none, none, none, none, none, none, none, none, none,
+        ];
+    }
+    let start = registers::stack_pointer(context) + (portion - 1) * (8 * PORTION as u64);
+    // SAFETY: the helper checks the address.
+    let words = unsafe { bpf_probe_read_user(start as *const [u64; PORTION]) };
+    words.unwrap_or([maps::zero(); PORTION])
+}
+
+/// Contents of the box beside the one at `place`, or 0.
+#[inline(always)]
+pub(crate) fn beside(place: u64, receiver: u64, method: u64, write: bool) -> u64 {
     let vtable = word(place + 8);
     // The encrypter is declared first, and the compiler keeps the order of fields of one size.
     let (near, far) = if write {
@@ -43,42 +92,6 @@ pub(crate) fn find(context: &ProbeContext, receiver: u64, write: bool) -> u64 {
         partner
     };
     if partner == receiver { 0 } else { partner }
-}
-
-/// Where the box of `receiver` lies, or 0. Beside its contents it holds a vtable, which names the probed function.
-///
-/// The verifier follows every way through the loop, so nothing is decided in it that can wait.
-#[inline(always)]
-fn place_of(context: &ProbeContext, receiver: u64, method: u64) -> u64 {
-    let stack = registers::stack_pointer(context);
-    let kept = registers::kept(context);
-    let mut place = 0;
-    let mut index = 0;
-    while index < KEPT + STACK_WORDS {
-        let base = if index < KEPT {
-            kept[index]
-        } else {
-            word(stack + 8 * (index - KEPT) as u64)
-        };
-        index += 1;
-        // SAFETY: the helper checks the address.
-        let Ok(window) = (unsafe { bpf_probe_read_user(base as *const [u64; WINDOW]) }) else {
-            continue;
-        };
-        let mut found = 0;
-        let mut position = 0;
-        while position < WINDOW {
-            // Without a branch: there is hardly ever more than one.
-            let is_it = u64::from(window[position] == receiver);
-            found |= is_it * (base + 8 * position as u64);
-            position += 1;
-        }
-        if found != 0 && word(word(found + 8) + FIRST_METHOD) == method {
-            place = found;
-            break;
-        }
-    }
-    place
 }
 
 /// Contents of the box at `place`, if that is one: its vtable is like the one that is known.

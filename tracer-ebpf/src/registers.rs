@@ -33,6 +33,7 @@ pub(crate) const KEPT: usize = 6;
 mod architecture {
     use aya_ebpf::EbpfContext;
     use aya_ebpf::bindings::pt_regs;
+    use aya_ebpf::helpers::bpf_probe_read_user;
 
     use super::{GoCall, KEPT, RustCall};
 
@@ -64,6 +65,43 @@ mod architecture {
             second: registers.rbx,
             third: registers.rcx,
             goroutine: registers.r14,
+        }
+    }
+
+    /// A Go function begins by comparing its stack pointer with a limit in `g`; below it, the runtime grows the stack or lets
+    /// another goroutine run, and then the function begins again, from its first instruction. The comparison is one of
+    ///
+    /// ```text
+    /// 49 3b 66 10               cmp rsp, [r14+16]
+    /// 4c 8d 64 24 DISPLACEMENT  lea r12, [rsp+DISPLACEMENT]; cmp r12, [r14+16]    also with a displacement of 32 bits
+    /// ```
+    ///
+    /// where the probe has taken the place of the first byte. `src/cmd/internal/obj/x86/obj6.go`, `stacksplit`
+    #[inline(always)]
+    pub(crate) fn go_begins_again<C: EbpfContext>(context: &C) -> bool {
+        /// `stackguard0` in `g`, `src/runtime/runtime2.go`
+        const STACK_GUARD: u64 = 16;
+        // SAFETY: as above.
+        let registers = unsafe { &*registers(context) };
+        // SAFETY: the helper checks the address.
+        let Ok(code) = (unsafe { bpf_probe_read_user(registers.rip as *const u64) }) else {
+            return false;
+        };
+        let code = code >> 8;
+        let frame = if code & 0xff_ffff == 0x10_663b {
+            0
+        } else if code & 0xff_ffff == 0x24_648d {
+            (code >> 24) as i8 as u64
+        } else if code & 0xff_ffff == 0x24_a48d {
+            (code >> 24) as i32 as u64
+        } else {
+            // The probe stands behind the comparison, or there is none.
+            return false;
+        };
+        // SAFETY: the helper checks the address.
+        match unsafe { bpf_probe_read_user((registers.r14 + STACK_GUARD) as *const u64) } {
+            Ok(limit) => registers.rsp.wrapping_add(frame) <= limit,
+            Err(_) => false,
         }
     }
 
@@ -132,6 +170,12 @@ mod architecture {
         }
     }
 
+    /// Not known for this processor: the resolvers find Go on x86-64 only.
+    #[inline(always)]
+    pub(crate) fn go_begins_again<C: EbpfContext>(_: &C) -> bool {
+        false
+    }
+
     #[inline(always)]
     pub(crate) fn kept<C: EbpfContext>(context: &C) -> [u64; KEPT] {
         // SAFETY: as above.
@@ -169,6 +213,12 @@ pub(crate) fn rust_call<C: EbpfContext>(context: &C) -> RustCall {
 #[inline(always)]
 pub(crate) fn go_call<C: EbpfContext>(context: &C) -> GoCall {
     architecture::go_call(context)
+}
+
+/// Whether the Go function that is entered will be entered again before it does anything.
+#[inline(always)]
+pub(crate) fn go_begins_again<C: EbpfContext>(context: &C) -> bool {
+    architecture::go_begins_again(context)
 }
 
 /// The registers that outlive a call, as the caller left them.

@@ -15,17 +15,30 @@ use tracer_common::state::{loss, verdict};
 
 use crate::connection::{self, Connection, ConnectionKey};
 use crate::emit::Transfer;
-use crate::maps::{self, CIPHERS, DECRYPTS};
+use crate::maps::{self, CIPHERS, PROGRAMS, RECORDS, program};
 use crate::process::Caller;
-use crate::registers::{self, RustCall};
-use crate::{hints, partner};
+use crate::{hints, partner, registers};
 
 /// Values of rustls' `ContentType`.
 const ALERT: u8 = 1;
 const APPLICATION_DATA: u8 = 3;
 
-/// A sequence number that nobody has: the next record may have any.
-const ANY: u64 = u64::MAX;
+/// The tag of `Result<InboundPlainMessage, Error>`: up to this it is one of the errors that a decryption may give
+/// (`PeerSentOversizedRecord` is the last of them), and [`Ok`] is the number of all kinds of errors, 20 and more.
+const LAST_ERROR: u8 = 17;
+
+/// Bits of [`Cipher::state`].
+mod state {
+    /// A record of this key was seen, so [`super::Cipher::next`] counts.
+    pub(super) const SEEN: u64 = 1 << 0;
+    /// The first record of this key was not seen.
+    pub(super) const LATE: u64 = 1 << 1;
+    /// Its connection was found when it first carried data. Before that it is only what the partner told, maybe of another
+    /// key that lived at this address.
+    pub(super) const PROVEN: u64 = 1 << 2;
+    /// The latest record was one of the handshake: after it, a key update may follow.
+    pub(super) const HANDSHAKE: u64 = 1 << 3;
+}
 
 /// One key of one direction.
 #[derive(Clone, Copy)]
@@ -33,31 +46,33 @@ const ANY: u64 = u64::MAX;
 pub(crate) struct Cipher {
     /// Address that its connection goes by; 0 while no plaintext of the application has passed.
     connection: u64,
-    /// Number of the record that must come next, or [`ANY`].
+    /// Number of the record that must come next.
     next: u64,
+    state: u64,
 }
 
-/// What must be remembered of a decryption from entry to return.
+/// A record on its way through a cipher and through the programs here.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Decrypt {
+pub(crate) struct Record {
+    /// The probed function.
+    method: u64,
+    /// The cipher state.
+    receiver: u64,
+    /// Number of the record under its key.
+    number: u64,
+    /// 1: encrypted, 0: decrypted.
+    write: u64,
+    /// Where the result of a decryption will be.
     result: u64,
-    receiver: u64,
-    /// The ciphertext, which is decrypted in place.
-    buffer: u64,
-    size: u64,
-    number: u64,
-    /// The encrypter beside it; 0 where it was not looked for or not found.
+    /// Address that its connection goes by, once that is known.
+    connection: u64,
+    /// How much has been looked through for the partner.
+    portions: u64,
+    /// The other cipher state of the connection; 0 as long as it is not found.
     partner: u64,
-}
-
-/// A record that passed through a cipher.
-#[derive(Clone, Copy)]
-struct Passed {
-    receiver: u64,
-    number: u64,
-    partner: u64,
-    write: bool,
+    /// Its plaintext; until it is decrypted, the ciphertext that becomes it in place.
+    slices: Slices,
 }
 
 /// Entry of `encrypt(&mut self, message, number)`.
@@ -77,29 +92,21 @@ pub(crate) fn encrypt(context: &ProbeContext) {
         maps::lose(loss::READ_FAULT, 1, 0);
         return;
     };
-    let passed = Passed {
+    let mut record = Record {
+        method: registers::instruction_pointer(context),
         receiver: call.receiver,
         number: call.number,
-        partner: if kind == APPLICATION_DATA && !is_settled(caller, &call) {
-            partner::find(context, call.receiver, true)
-        } else {
-            0
+        write: 1,
+        result: maps::zero(),
+        connection: maps::zero(),
+        portions: maps::zero(),
+        partner: maps::zero(),
+        slices: match shape {
+            RustlsShape::Borrowed => Slices::of(call.argument),
+            RustlsShape::Owned => Slices::one(call.argument),
         },
-        write: true,
     };
-    let slices = match shape {
-        RustlsShape::Borrowed => Slices::of(call.argument),
-        RustlsShape::Owned => Slices::one(call.argument),
-    };
-    if kind != APPLICATION_DATA {
-        track(caller, passed, kind);
-        return;
-    }
-    let first = slices.first_byte();
-    let Some(address) = settle(caller, passed, first) else {
-        return;
-    };
-    slices.hand_over(caller, address, true);
+    passed(context, caller, &mut record, kind, true);
 }
 
 /// Entry of `decrypt(&mut self, message, number)`.
@@ -115,75 +122,218 @@ pub(crate) fn decrypt(context: &ProbeContext) {
         RustlsShape::Borrowed => call.argument,
         RustlsShape::Owned => call.argument + 8,
     };
-    let (Some(buffer), Some(size)) = (read::<u64>(payload), read::<u64>(payload + 8)) else {
-        maps::lose(loss::READ_FAULT, 1, 0);
-        return;
-    };
-    let saved = Decrypt {
-        result: call.result,
+    let record = Record {
+        method: registers::instruction_pointer(context),
         receiver: call.receiver,
-        buffer,
-        size,
         number: call.number,
-        partner: if is_settled(caller, &call) {
-            0
-        } else {
-            partner::find(context, call.receiver, false)
-        },
+        write: maps::zero(),
+        result: call.result,
+        connection: maps::zero(),
+        portions: maps::zero(),
+        partner: maps::zero(),
+        slices: Slices::one(payload),
     };
-    if DECRYPTS.insert(caller.pid_tgid, saved, 0).is_err() {
-        maps::lose(loss::MAP_FULL, 1, 0);
-    }
+    keep(caller, &record);
 }
 
 /// Return of the same.
 #[inline(always)]
 pub(crate) fn decrypted(context: &RetProbeContext) {
     let caller = Caller::current();
-    let Some(saved) = DECRYPTS.get_ptr(caller.pid_tgid) else {
+    let Some(saved) = RECORDS.get_ptr_mut(caller.pid_tgid) else {
         return;
     };
     // SAFETY: a live map value, which only this thread writes.
-    let saved = unsafe { *saved };
-    let _gone = DECRYPTS.remove(caller.pid_tgid);
-    // `Result<InboundPlainMessage, Error>` and `Result<PlainMessage, Error>`. What tells `Ok` from `Err` depends on the
-    // version and the compiler; that the plaintext lies within the ciphertext does not.
-    let fields = match shape(context) {
-        RustlsShape::Borrowed => saved.result + 8,
-        RustlsShape::Owned => saved.result + 16,
+    let record = unsafe { &mut *saved };
+    if let Some(kind) = take_plaintext(shape(context), record) {
+        passed(context, caller, record, kind, false);
+    }
+    forget(caller);
+}
+
+/// Puts the plaintext in the place of the ciphertext, and tells its kind. `None` where decryption failed.
+#[inline(always)]
+fn take_plaintext(shape: RustlsShape, record: &mut Record) -> Option<u8> {
+    // `Result<InboundPlainMessage, Error>` with the tag of `Error`, and `Result<PlainMessage, Error>` with one of its own
+    // and a vector in it, as at entry.
+    let (fields, kind_at) = match shape {
+        RustlsShape::Borrowed => (record.result + 8, record.result + 24),
+        RustlsShape::Owned => (record.result + 16, record.result + 36),
     };
-    let (Some(start), Some(length), Some(kind)) = (
+    let (Some(tag), Some(start), Some(length), Some(kind)) = (
+        read::<u8>(record.result),
         read::<u64>(fields),
         read::<u64>(fields + 8),
-        read::<u8>(fields + 16),
+        read::<u8>(kind_at),
     ) else {
         maps::lose(loss::READ_FAULT, 1, 0);
-        return;
+        return None;
     };
-    let end = saved.buffer + saved.size;
-    if start < saved.buffer || start > end || length > end - start {
-        return;
+    // Behind the tag of an error lies what was there before.
+    let failed = match shape {
+        RustlsShape::Borrowed => tag <= LAST_ERROR,
+        RustlsShape::Owned => tag != 0,
+    };
+    let Slices { start: from, end, .. } = record.slices;
+    if failed || start < from || start > end || length > end - start {
+        return None;
     }
-    let passed = Passed {
-        receiver: saved.receiver,
-        number: saved.number,
-        partner: saved.partner,
-        write: false,
-    };
+    record.slices.start = start;
+    record.slices.end = start + length;
+    Some(kind)
+}
+
+/// A record of this kind passed. With plaintext of the application it goes on in another program and does not come back.
+/// `is_new`: it is not kept yet.
+#[inline(always)]
+fn passed<C: EbpfContext>(context: &C, caller: Caller, record: &mut Record, kind: u8, is_new: bool) {
+    let cipher = count(caller, record);
     if kind != APPLICATION_DATA {
-        track(caller, passed, kind);
+        track(caller, record, cipher, kind);
         return;
     }
-    let slices = Slices::only(start, length);
-    if let Some(address) = settle(caller, passed, start) {
-        slices.hand_over(caller, address, false);
+    let cipher = Cipher {
+        connection: cipher.connection,
+        next: cipher.next,
+        state: cipher.state & !state::HANDSHAKE,
+    };
+    remember(caller, record.receiver, cipher);
+    let is_told = connection::uses(caller, cipher.connection, record.write != 0, record.receiver);
+    record.connection = if is_told { cipher.connection } else { 0 };
+    if is_new {
+        keep(caller, record);
+    }
+    let next = if is_told && cipher.state & state::PROVEN != 0 {
+        hand_over_program(record)
+    } else {
+        program::RUSTLS_PAIR
+    };
+    go_on(context, next);
+    forget(caller);
+}
+
+/// Which program hands a record over. There is one for each way, so that each is quickly verified.
+#[inline(always)]
+fn hand_over_program(record: &Record) -> u32 {
+    if record.write == 0 {
+        program::RUSTLS_HAND_OVER_READ
+    } else if record.slices.array == 0 {
+        program::RUSTLS_HAND_OVER_WRITTEN
+    } else {
+        program::RUSTLS_HAND_OVER_PIECES
     }
 }
 
-/// Drops what was saved of a decryption of this thread.
+/// Goes on in another program. Comes back only where that is not in its place.
+#[inline(always)]
+fn go_on<C: EbpfContext>(context: &C, program: u32) {
+    // SAFETY: all programs here have the same context, and nothing is held.
+    unsafe { PROGRAMS.tail_call(context, program) };
+    maps::lose(loss::MAP_FULL, 1, 0);
+}
+
+/// Continues [`passed`] for a key that carries data for the first time: looks for its partner, portion by portion.
+#[inline(always)]
+pub(crate) fn pair(context: &ProbeContext) {
+    let caller = Caller::current();
+    let Some(saved) = RECORDS.get_ptr_mut(caller.pid_tgid) else {
+        return;
+    };
+    // SAFETY: a live map value, which only this thread writes.
+    let record = unsafe { &mut *saved };
+    let place = partner::place(context, record.receiver, record.method, record.portions);
+    record.portions += 1;
+    let next = if place == 0 && record.portions < partner::PORTIONS {
+        program::RUSTLS_PAIR
+    } else {
+        if place != 0 {
+            record.partner = partner::beside(place, record.receiver, record.method, record.write != 0);
+        }
+        program::RUSTLS_SETTLE
+    };
+    go_on(context, next);
+    forget(caller);
+}
+
+/// Continues [`pair`].
+#[inline(always)]
+pub(crate) fn settle_record(context: &ProbeContext) {
+    let caller = Caller::current();
+    let Some(saved) = RECORDS.get_ptr_mut(caller.pid_tgid) else {
+        return;
+    };
+    // SAFETY: as in `pair`.
+    let record = unsafe { &mut *saved };
+    record.connection = settle(caller, record);
+    if record.connection != 0 {
+        go_on(context, hand_over_program(record));
+    }
+    forget(caller);
+}
+
+/// Continues [`passed`] for a record in one piece whose connection is known.
+#[inline(always)]
+pub(crate) fn hand_over(write: bool) {
+    let caller = Caller::current();
+    let Some(saved) = RECORDS.get_ptr(caller.pid_tgid) else {
+        return;
+    };
+    // SAFETY: as in `pair`.
+    let Record {
+        connection: address,
+        slices: Slices { start, end, .. },
+        ..
+    } = unsafe { *saved };
+    forget(caller);
+    let length = end - start;
+    let Some(connection) = connection::find_or_join(caller, address, flag::JOINED_LATE) else {
+        return;
+    };
+    if connection.update_verdict(caller, address) == verdict::UNKNOWN
+        && write
+        && hints::requests_bedrock(start, length)
+    {
+        connection.verdict = verdict::LIKELY;
+    }
+    piece(caller, address, connection, write, start, length);
+}
+
+/// Continues [`passed`] for a record in several pieces whose connection is known; comes back to itself while some are left.
+#[inline(always)]
+pub(crate) fn hand_over_pieces(context: &ProbeContext) {
+    let caller = Caller::current();
+    let Some(saved) = RECORDS.get_ptr_mut(caller.pid_tgid) else {
+        return;
+    };
+    // SAFETY: as in `pair`.
+    let record = unsafe { &mut *saved };
+    let Some(connection) = connection::find_or_join(caller, record.connection, flag::JOINED_LATE) else {
+        return;
+    };
+    if connection.update_verdict(caller, record.connection) == verdict::UNKNOWN
+        && record.slices.requests_bedrock()
+    {
+        connection.verdict = verdict::LIKELY;
+    }
+    if record.slices.hand_over(caller, record.connection, connection) {
+        // SAFETY: as in `go_on`. The kernel lets a chain of programs have 33 links.
+        unsafe { PROGRAMS.tail_call(context, program::RUSTLS_HAND_OVER_PIECES) };
+    }
+    record.slices.omit_rest(connection);
+    forget(caller);
+}
+
+#[inline(always)]
+fn keep(caller: Caller, record: &Record) {
+    if RECORDS.insert(caller.pid_tgid, record, 0).is_err() {
+        maps::lose(loss::MAP_FULL, 1, 0);
+    }
+}
+
+/// Drops what was saved of a record of this thread.
 #[inline(always)]
 pub(crate) fn forget(caller: Caller) {
-    let _gone = DECRYPTS.remove(caller.pid_tgid);
+    let _gone = RECORDS.remove(caller.pid_tgid);
 }
 
 #[inline(always)]
@@ -192,115 +342,141 @@ fn shape<C: EbpfContext>(context: &C) -> RustlsShape {
     RustlsShape::decode(unsafe { bpf_get_attach_cookie(context.as_ptr()) })
 }
 
-/// Whether the connection of a cipher is known and the record is the one to come next.
+/// Counts a record of a key, and sees by its number whether it is the same key as before and whether records are missing.
+/// A connection that has lost its key to another, or a record, ends here.
 #[inline(always)]
-fn is_settled(caller: Caller, call: &RustCall) -> bool {
-    match CIPHERS.get_ptr(ConnectionKey::new(caller, call.receiver)) {
-        Some(cipher) => {
-            // SAFETY: a live map value.
-            let Cipher { connection, next } = unsafe { *cipher };
-            connection != 0 && (next == call.number || next == ANY)
-        }
-        None => false,
-    }
-}
-
-/// A record of the handshake, or an alert: counts it, and takes an alert for the end of the connection.
-#[inline(always)]
-fn track(caller: Caller, passed: Passed, kind: u8) {
-    let key = ConnectionKey::new(caller, passed.receiver);
-    let Some(cipher) = CIPHERS.get_ptr_mut(key) else {
-        if passed.number == 0 {
-            remember(key, 0, 1);
-        }
-        return;
-    };
-    // SAFETY: a live map value; a cipher is used by one thread at a time.
-    let Cipher { connection, next } = unsafe { *cipher };
-    if next == passed.number || next == ANY {
-        remember(key, connection, passed.number + 1);
-        if kind == ALERT && connection != 0 {
-            connection::freed(connection);
-        }
-    } else if passed.number == 0 {
-        // Another key where an old one was.
-        remember(key, 0, 1);
-    } else {
-        let _gone = CIPHERS.remove(key);
-    }
-}
-
-/// The connection that plaintext of the application belongs to, by its address; begins one where it takes that.
-#[inline(always)]
-fn settle(caller: Caller, passed: Passed, data: u64) -> Option<u64> {
-    let Passed {
-        receiver,
-        number,
-        partner,
-        write,
-    } = passed;
-    let key = ConnectionKey::new(caller, receiver);
-    let mut is_new_key = number == 0;
-    if let Some(cipher) = CIPHERS.get_ptr_mut(key) {
-        // SAFETY: as in `track`.
-        let Cipher { connection, next } = unsafe { *cipher };
-        if next == number || next == ANY {
-            if connection != 0 {
-                remember(key, connection, number + 1);
-                return Some(connection);
+fn count(caller: Caller, record: &Record) -> Cipher {
+    let Record { receiver, number, .. } = *record;
+    let next = number + 1;
+    let mut connection = 0;
+    if let Some(known) = CIPHERS.get_ptr(ConnectionKey::new(caller, receiver)) {
+        // SAFETY: a live map value; a cipher is used by one thread at a time.
+        let known = unsafe { *known };
+        if known.state & state::SEEN == 0 {
+            // Only what the partner told.
+            connection = known.connection;
+        } else if known.next == number {
+            return Cipher { next, ..known };
+        } else if connection::uses(caller, known.connection, record.write != 0, receiver) {
+            if number != 0 {
+                let missing = if number > known.next {
+                    number - known.next
+                } else {
+                    1
+                };
+                maps::lose(loss::UNSEEN, missing, 0);
             }
-            // Only the handshake has passed so far, and all of it was seen.
-            is_new_key = true;
-        } else if number > next {
-            maps::lose(loss::UNSEEN, number - next, 0);
+            connection::freed(known.connection);
         }
     }
-    let other_key = ConnectionKey::new(caller, partner);
+    let late = if number == 0 { 0 } else { state::LATE };
+    Cipher {
+        connection,
+        next,
+        state: state::SEEN | late,
+    }
+}
+
+/// A record of the handshake, or an alert, which is taken for the end of the connection.
+#[inline(always)]
+fn track(caller: Caller, record: &Record, cipher: Cipher, kind: u8) {
+    let Cipher {
+        connection,
+        next,
+        state,
+    } = cipher;
+    let cipher = Cipher {
+        connection,
+        next,
+        state: state | state::HANDSHAKE,
+    };
+    remember(caller, record.receiver, cipher);
+    if kind == ALERT && connection::uses(caller, connection, record.write != 0, record.receiver) {
+        connection::freed(connection);
+    }
+}
+
+/// The connection that plaintext of the application belongs to, by its address; begins one where it takes that. 0 where
+/// there is no room for one.
+#[inline(always)]
+fn settle(caller: Caller, record: &Record) -> u64 {
+    let Record {
+        receiver,
+        partner,
+        connection: told,
+        ..
+    } = *record;
+    let write = record.write != 0;
+    let Some(cipher) = CIPHERS.get_ptr_mut(ConnectionKey::new(caller, receiver)) else {
+        return 0;
+    };
+    // SAFETY: as in `count`.
+    let cipher = unsafe { &mut *cipher };
     let mut shared = 0;
-    let mut other_next = ANY;
-    if partner != 0
-        && let Some(cipher) = CIPHERS.get_ptr(other_key)
-    {
-        // SAFETY: a live map value.
-        let Cipher { connection, next } = unsafe { *cipher };
-        if connection == 0 {
-            other_next = next;
-        } else if connection::uses(caller, connection, !write, partner) {
+    if partner == 0 {
+        // What the partner told before is all there is.
+        shared = told;
+    } else if let Some(known) = CIPHERS.get_ptr(ConnectionKey::new(caller, partner)) {
+        // SAFETY: as in `count`.
+        let Cipher { connection, .. } = unsafe { *known };
+        if connection::uses(caller, connection, !write, partner) {
             shared = connection;
         }
     }
-    // A new key beside one that is in use is a key update of TLS 1.3, unless an old connection was at this address before.
-    if shared != 0 && is_new_key && !hints::begins(data, write) {
+    let updated = |old| match CIPHERS.get_ptr(ConnectionKey::new(caller, old)) {
+        // SAFETY: as in `count`.
+        Some(old) => unsafe { (*old).state & state::HANDSHAKE != 0 },
+        None => false,
+    };
+    cipher.state |= state::PROVEN;
+    let data = record.slices.first_byte();
+    if shared != 0 && connection::takes(caller, shared, write, receiver, data, updated) {
         connection::use_cipher(caller, shared, write, receiver);
-        remember(key, shared, number + 1);
-        return Some(shared);
+        cipher.connection = shared;
+        return shared;
+    }
+    if shared != 0 {
+        // The partner's memory was that of an older connection.
+        connection::freed(shared);
     }
     let named = if write || partner == 0 { receiver } else { partner };
     // Where a connection that goes by this address has another key by now, the memory is free for others while it lives on.
     let address = named + u64::from(connection::has_moved_on(caller, named));
-    let late = if is_new_key { 0 } else { flag::JOINED_LATE };
+    let late = if cipher.state & state::LATE == 0 {
+        0
+    } else {
+        flag::JOINED_LATE
+    };
     let alone = if partner == 0 { flag::UNPAIRED } else { 0 };
-    if !connection::begin(caller, address, late | alone) {
-        return None;
+    if !connection::begin(caller, address, u64::from(late | alone)) {
+        return 0;
     }
     connection::use_cipher(caller, address, write, receiver);
-    remember(key, address, number + 1);
+    cipher.connection = address;
     if partner != 0 {
         connection::use_cipher(caller, address, !write, partner);
-        remember(other_key, address, other_next);
+        // What is known of the partner's number may be that of an older key.
+        let told = Cipher {
+            connection: address,
+            next: 0,
+            state: maps::zero(),
+        };
+        remember(caller, partner, told);
     }
-    Some(address)
+    address
 }
 
 #[inline(always)]
-fn remember(key: ConnectionKey, connection: u64, next: u64) {
-    if CIPHERS.insert(key, Cipher { connection, next }, 0).is_err() {
+fn remember(caller: Caller, cipher_state: u64, cipher: Cipher) {
+    let key = ConnectionKey::new(caller, cipher_state);
+    if CIPHERS.insert(key, cipher, 0).is_err() {
         maps::lose(loss::MAP_FULL, 1, 0);
     }
 }
 
 /// The plaintext of one record, in one or several pieces.
 #[derive(Clone, Copy)]
+#[repr(C)]
 struct Slices {
     /// An array of pointers and lengths; 0 where there is one piece only, whose place `start` and `end` tell.
     array: u64,
@@ -356,64 +532,59 @@ impl Slices {
         }
     }
 
-    /// Hands everything over that is wanted of this connection.
+    /// Whether an array begins like a request to Bedrock.
     #[inline(always)]
-    fn hand_over(&self, caller: Caller, address: u64, write: bool) {
-        let Some(connection) = connection::find_or_join(caller, address, flag::JOINED_LATE) else {
-            return;
-        };
-        let decided = connection.update_verdict(caller, address);
-        if self.array == 0 {
-            let length = self.end - self.start;
-            if decided == verdict::UNKNOWN && write && hints::requests_bedrock(self.start, length) {
-                connection.verdict = verdict::LIKELY;
-            }
-            piece(caller, address, connection, write, self.start, length);
-            return;
-        }
-        let mut before = 0;
+    fn requests_bedrock(&self) -> bool {
+        self.start == 0
+            && hints::requests_bedrock(self.first_byte(), read::<u64>(self.array + 8).unwrap_or(0))
+    }
+
+    /// Hands over some of an array, as far as they are wanted of this connection, and leaves the rest. Whether there is any.
+    #[inline(always)]
+    fn hand_over(&mut self, caller: Caller, address: u64, connection: &mut Connection) -> bool {
         let mut index = 0;
         while index < SLICES {
-            if index >= self.count || before >= self.end {
-                return;
+            if self.count == 0 || self.end == 0 {
+                return false;
             }
-            let slice = self.array + 16 * index;
-            let (Some(pointer), Some(length)) = (read::<u64>(slice), read::<u64>(slice + 8)) else {
-                break;
+            // Both words at once: of two results that are tested together the verifier loses sight.
+            let Some([pointer, length]) = read::<[u64; 2]>(self.array) else {
+                return false;
             };
-            let from = if self.start > before { self.start - before } else { 0 };
-            let to = if length > self.end - before {
-                self.end - before
-            } else {
-                length
-            };
-            if from < to {
-                piece(caller, address, connection, write, pointer + from, to - from);
+            let to = if length < self.end { length } else { self.end };
+            if self.start < to {
+                let start = pointer + self.start;
+                piece(caller, address, connection, true, start, to - self.start);
             }
-            before += length;
+            self.array += 16;
+            self.count -= 1;
+            self.start = self.start.saturating_sub(length);
+            self.end -= to;
             index += 1;
         }
-        // What could not be followed to its end is a hole.
-        let from = if self.start > before { self.start } else { before };
-        if from < self.end {
-            maps::lose(loss::CALL_CAP, 1, self.end - from);
-            connection.stream(write).offset += self.end - from;
+        true
+    }
+
+    /// What could not be followed to its end is a hole.
+    #[inline(always)]
+    fn omit_rest(&self, connection: &mut Connection) {
+        if self.start < self.end {
+            let rest = self.end - self.start;
+            maps::lose(loss::CALL_CAP, 1, rest);
+            connection.stream(true).offset += rest;
         }
     }
 }
 
 /// Hands over some plaintext, and counts it in the stream.
 #[inline(always)]
-fn piece(
-    caller: Caller,
-    address: u64,
-    connection: &mut Connection,
-    write: bool,
-    buffer: u64,
-    length: u64,
-) {
+fn piece(caller: Caller, address: u64, connection: &mut Connection, write: bool, buffer: u64, length: u64) {
     // A TLS record holds no more, RFC 8446 section 5.1.
-    let possible = if length > LARGE as u64 { LARGE as u64 } else { length };
+    let possible = if length > LARGE as u64 {
+        LARGE as u64
+    } else {
+        length
+    };
     if possible < length {
         maps::lose(loss::CALL_CAP, 1, length - possible);
     }

@@ -23,6 +23,8 @@ pub const OLDEST_KERNEL: (u32, u32) = (5, 15);
 
 /// Names of the uprobe programs in the object.
 pub(super) mod program {
+    use tracer_common::state::program as slot;
+
     pub(in super::super) const CALL_ENTRY: &str = "call_entry";
     pub(in super::super) const CALL_RETURN: &str = "call_return";
     pub(in super::super) const CONNECTION_NEW: &str = "connection_new";
@@ -38,7 +40,12 @@ pub(super) mod program {
     pub(in super::super) const GO_CLOSE: &str = "go_close";
     /// Attached to nothing: `call_return` goes on in it.
     pub(super) const CALL_RETURN_LARGE: &str = "call_return_large";
-    pub(super) const UPROBES: [&str; 14] = [
+    pub(super) const RUSTLS_PAIR: &str = "rustls_pair";
+    pub(super) const RUSTLS_SETTLE: &str = "rustls_settle";
+    pub(super) const RUSTLS_WRITTEN: &str = "rustls_written";
+    pub(super) const RUSTLS_READ: &str = "rustls_read";
+    pub(super) const RUSTLS_PIECES: &str = "rustls_pieces";
+    pub(super) const UPROBES: [&str; 19] = [
         CALL_ENTRY,
         CALL_RETURN,
         CALL_RETURN_LARGE,
@@ -48,6 +55,11 @@ pub(super) mod program {
         RUSTLS_ENCRYPT,
         RUSTLS_DECRYPT,
         RUSTLS_DECRYPTED,
+        RUSTLS_PAIR,
+        RUSTLS_SETTLE,
+        RUSTLS_WRITTEN,
+        RUSTLS_READ,
+        RUSTLS_PIECES,
         GO_WRITE,
         GO_READ,
         GO_READ_RETURNS,
@@ -55,7 +67,14 @@ pub(super) mod program {
         GO_CLOSE,
     ];
     /// Programs that others go on in, with their slot.
-    pub(super) const CONTINUATIONS: [(u32, &str); 1] = [(0, CALL_RETURN_LARGE)];
+    pub(super) const CONTINUATIONS: [(u32, &str); slot::SLOTS as usize] = [
+        (slot::CALL_RETURN_LARGE, CALL_RETURN_LARGE),
+        (slot::RUSTLS_PAIR, RUSTLS_PAIR),
+        (slot::RUSTLS_SETTLE, RUSTLS_SETTLE),
+        (slot::RUSTLS_HAND_OVER_WRITTEN, RUSTLS_WRITTEN),
+        (slot::RUSTLS_HAND_OVER_READ, RUSTLS_READ),
+        (slot::RUSTLS_HAND_OVER_PIECES, RUSTLS_PIECES),
+    ];
     /// With the tracepoint of each.
     pub(super) const TRACEPOINTS: [(&str, &str); 3] = [
         ("process_fork", "sched_process_fork"),
@@ -135,8 +154,7 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32, links: Links) -> Result<Kerne
 /// trace: each probe then is a link of its own.
 fn many_at_once(ebpf: &Ebpf) -> Option<MultiPrograms> {
     match MultiPrograms::load(ebpf, OBJECT, &program::CONTINUATIONS) {
-        Ok(programs) if programs.is_supported() => Some(programs),
-        Ok(_) => None,
+        Ok(programs) => programs,
         Err(reason) => {
             tracing::debug!(reason, "no links of many probes");
             None

@@ -20,6 +20,10 @@ use super::sys;
 /// Slots of `PROGRAMS`, and the program that belongs there.
 const CONTINUATIONS: &str = "PROGRAMS";
 
+/// A program that goes on in no other. The first that does decides for which kind of link the slots of [`CONTINUATIONS`]
+/// take programs, and that must not happen where there are no such links.
+const FIRST: &str = super::loader::program::CONNECTION_FREE;
+
 /// Uprobe programs that are loaded for links of many places.
 #[derive(Debug)]
 pub(super) struct MultiPrograms {
@@ -41,36 +45,24 @@ pub(super) struct Place {
 
 impl MultiPrograms {
     /// Loads the uprobe programs of an object whose maps are those of `ebpf`, and puts those that others go on in into
-    /// their slots.
+    /// their slots. `None` where the kernel has no links of many places.
     pub(super) fn load(
         ebpf: &Ebpf,
         object: &[u8],
         continuations: &[(u32, &'static str)],
-    ) -> Result<Self, String> {
+    ) -> Result<Option<Self>, String> {
         let mut object = Object::parse(object).map_err(|error| error.to_string())?;
         relocate(&mut object, ebpf)?;
-        let mut programs = HashMap::new();
-        for (name, program) in &object.programs {
-            let at_return = match program.section {
-                ProgramSection::UProbe { .. } => false,
-                ProgramSection::URetProbe { .. } => true,
-                _ => continue,
-            };
-            let function = object
-                .functions
-                .get(&program.function_key())
-                .ok_or_else(|| format!("program `{name}` has no code"))?;
-            let descriptor = sys::load_multi_uprobe(name, &function.instructions, &program.license)
-                .map_err(|error| format!("program `{name}`: {error}"))?;
-            programs.insert(
-                name.clone(),
-                Program {
-                    descriptor,
-                    at_return,
-                },
-            );
+        let mut loaded = Self {
+            programs: HashMap::new(),
+        };
+        loaded.add(&object, FIRST)?;
+        if !loaded.is_supported() {
+            return Ok(None);
         }
-        let loaded = Self { programs };
+        for name in object.programs.keys().filter(|name| *name != FIRST) {
+            loaded.add(&object, name)?;
+        }
         let slots = ebpf
             .map(CONTINUATIONS)
             .and_then(descriptor)
@@ -83,16 +75,39 @@ impl MultiPrograms {
             sys::set_program(slots, *slot, program.descriptor.as_fd())
                 .map_err(|error| format!("program `{name}`: {error}"))?;
         }
-        Ok(loaded)
+        Ok(Some(loaded))
+    }
+
+    /// Loads a program, if it is one of the uprobes.
+    fn add(&mut self, object: &Object, name: &str) -> Result<(), String> {
+        let program = object
+            .programs
+            .get(name)
+            .ok_or_else(|| format!("it has no program `{name}`"))?;
+        let at_return = match program.section {
+            ProgramSection::UProbe { .. } => false,
+            ProgramSection::URetProbe { .. } => true,
+            _ => return Ok(()),
+        };
+        let function = object
+            .functions
+            .get(&program.function_key())
+            .ok_or_else(|| format!("program `{name}` has no code"))?;
+        let descriptor = sys::load_multi_uprobe(name, &function.instructions, &program.license)
+            .map_err(|error| format!("program `{name}`: {error}"))?;
+        let program = Program {
+            descriptor,
+            at_return,
+        };
+        self.programs.insert(name.to_owned(), program);
+        Ok(())
     }
 
     /// Whether this kernel has such links. Asks for one on a folder: a kernel that knows them says that it is no file.
-    pub(super) fn is_supported(&self) -> bool {
+    fn is_supported(&self) -> bool {
         let place = Place { offset: 0, cookie: 0 };
-        self.programs.keys().next().is_some_and(|name| {
-            self.attach(name, Path::new("/"), &[place])
-                .is_err_and(|error| error.raw_os_error() == Some(libc::EBADF))
-        })
+        self.attach(FIRST, Path::new("/"), &[place])
+            .is_err_and(|error| error.raw_os_error() == Some(libc::EBADF))
     }
 
     /// Puts a program at all these places of a file, or at none. Dropping what it gives takes the probes away.
