@@ -1,6 +1,7 @@
 //! The programs in the kernel against functions of this test binary, which move what they are told to: every byte, offset
 //! and count is known. They need root, and the kernel that geophone needs.
 
+mod beginnings;
 mod calls;
 mod limits;
 mod processes;

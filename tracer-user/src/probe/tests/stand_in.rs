@@ -100,16 +100,29 @@ pub(super) fn attach(tracer: &mut Tracer) {
         (Role::Free, free as *const ()),
         (Role::Control, control as *const ()),
     ];
+    let probes = attach_to(tracer, &functions);
+    assert_eq!(probes, 13, "two for each call, one for everything else");
+}
+
+/// Attaches as to a library whose `SSL_new` cannot be found.
+pub(super) fn attach_without_beginnings(tracer: &mut Tracer) {
+    let functions: [(Role, *const ()); 2] = [
+        (Role::Read(CountReturn::ReturnValue), read as *const ()),
+        (Role::Write(CountReturn::ReturnValue), write as *const ()),
+    ];
+    assert_eq!(attach_to(tracer, &functions), 4);
+}
+
+fn attach_to(tracer: &mut Tracer, functions: &[(Role, *const ())]) -> usize {
     let points: Vec<AttachPoint> = functions
-        .into_iter()
+        .iter()
         .map(|(role, function)| AttachPoint {
-            role,
+            role: *role,
             offset: file_offset(function.addr() as u64),
             symbol: format!("{role:?}"),
         })
         .collect();
-    let probes = tracer.attach("/proc/self/exe".as_ref(), &points).unwrap();
-    assert_eq!(probes, 13, "two for each call, one for everything else");
+    tracer.attach("/proc/self/exe".as_ref(), &points).unwrap()
 }
 
 /// Where in its file the code at an address is.
