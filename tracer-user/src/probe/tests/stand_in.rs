@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+use rustix::mm::MlockAllFlags;
 
 use super::super::Tracer;
 use super::super::resolve::{AttachPoint, CountReturn, Role};
@@ -10,6 +12,9 @@ use super::super::resolve::{AttachPoint, CountReturn, Role};
 /// The functions are one set for the whole binary, so the tests that call them take turns.
 pub(super) fn take_turns() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
+    static LOCKED: Once = Once::new();
+    // A library has just touched what it moves; these functions do not, and a constant of this binary may not be in memory.
+    LOCKED.call_once(|| rustix::mm::mlockall(MlockAllFlags::CURRENT).unwrap());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
