@@ -94,6 +94,8 @@ pub struct Piece<'a> {
     pub bytes: &'a [u8],
     /// They are the first of a read or write call: a message may be expected to start here.
     pub call_start: bool,
+    /// Length of the whole call.
+    pub call_length: u64,
     /// Thread that made the call.
     pub thread: u32,
     /// When the call returned.
@@ -257,6 +259,7 @@ impl<Reader> Connections<Reader> {
                 direction: data.direction,
                 bytes: placed.bytes,
                 call_start: data.call_offset == 0 && placed.duplicate == 0,
+                call_length: data.call_length,
                 thread: data.thread,
                 time: data.time,
             });

@@ -28,6 +28,8 @@ use crate::http::HttpSink;
 pub struct Conversation {
     beginning: Beginning,
     unpaired_told: bool,
+    /// It has been counted as HTTP/2.
+    is_http2: bool,
     protocol: Protocol,
 }
 
@@ -53,6 +55,7 @@ struct Sniffed {
 #[derive(Debug)]
 struct FirstBytes {
     bytes: Vec<u8>,
+    call_length: u64,
     thread: u32,
     time: Monotonic,
 }
@@ -62,6 +65,7 @@ impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
         Self {
             beginning,
             unpaired_told: false,
+            is_http2: false,
             protocol: Protocol::Undecided(Sniffed::default()),
         }
     }
@@ -84,27 +88,7 @@ impl<Sink: HttpSink> StreamReader<Sink> for Conversation {
         }
         match (&mut self.protocol, event) {
             (Protocol::Undecided(_), StreamEvent::Bytes(piece)) => self.sniff(piece, &mut context),
-            (Protocol::Http1(http1), event) => match event {
-                StreamEvent::Bytes(piece) => http1.bytes(piece, &mut context),
-                StreamEvent::Gap {
-                    direction,
-                    length,
-                    time,
-                } => http1.gap(direction, length, time, &mut context),
-                StreamEvent::Silent { time } => http1.silent(time, &mut context),
-                StreamEvent::End { ending, time } => http1.end(ending, time, &mut context),
-            },
-            (Protocol::Http2(http2), event) => match event {
-                StreamEvent::Bytes(piece) => http2.bytes(piece, &mut context),
-                StreamEvent::Gap {
-                    direction,
-                    length,
-                    time,
-                } => http2.gap(direction, length, time, &mut context),
-                StreamEvent::Silent { time } => http2.silent(time, &mut context),
-                StreamEvent::End { ending, time } => http2.end(ending, time, &mut context),
-            },
-            (Protocol::Undecided(_) | Protocol::Foreign, _) => {}
+            (protocol, event) => protocol.read(event, &mut context),
         }
         match event {
             StreamEvent::Bytes(_) => self.judge(&mut context),
@@ -143,6 +127,7 @@ impl Conversation {
             direction,
             bytes,
             call_start,
+            call_length,
             thread,
             time,
         } = piece;
@@ -150,6 +135,7 @@ impl Conversation {
         if call_start && (late || slot.is_none()) {
             let fresh = FirstBytes {
                 bytes: Vec::new(),
+                call_length,
                 thread,
                 time,
             };
@@ -167,16 +153,25 @@ impl Conversation {
         let offset = self.beginning.offset;
         let mut reader = match (sniff::start(&first.bytes), direction) {
             (Start::Undecided, _) => return,
-            (Start::Response, Direction::Read) if late => Reader::Http1(Http1::new(Met::AtResponse, offset)),
-            (Start::Request, Direction::Write) | (Start::Response, Direction::Read) => {
-                Reader::Http1(Http1::new(Met::AtRequest, offset))
+            (Start::Response, Direction::Read) if late => {
+                Protocol::Http1(Box::new(Http1::new(Met::AtResponse, offset)))
             }
-            (Start::Http2Client, Direction::Write) | (Start::Http2Server, Direction::Read) => {
-                Reader::Http2(Http2::new(offset, self.beginning.unpaired))
+            (Start::Request, Direction::Write) | (Start::Response, Direction::Read) => {
+                Protocol::Http1(Box::new(Http1::new(Met::AtRequest, offset)))
+            }
+            (Start::Http2Client, Direction::Write) if late => {
+                Protocol::Http2(Box::new(Http2::from_preface(offset)))
+            }
+            (Start::Http2Client, Direction::Write) | (Start::Http2Server, Direction::Read) if !late => {
+                Protocol::Http2(Box::new(Http2::new(offset, self.beginning.unpaired)))
+            }
+            (Start::Http2Client, Direction::Read) => {
+                self.give_up(context);
+                return;
             }
             _ if late && sniff::goes_on_in_http2(&first.bytes).is_none() => return,
             _ if late && sniff::goes_on_in_http2(&first.bytes) == Some(true) => {
-                Reader::Http2(Http2::joined_late(offset))
+                Protocol::Http2(Box::new(Http2::joined_late(offset)))
             }
             // In the middle of a connection anything may come at the start of a call.
             _ if late => {
@@ -200,38 +195,50 @@ impl Conversation {
         };
         let mut call_start = call_start;
         for direction in [other, direction] {
-            if let Some(FirstBytes { bytes, thread, time }) = sniffed.of(direction).take()
+            if let Some(FirstBytes {
+                bytes,
+                call_length,
+                thread,
+                time,
+            }) = sniffed.of(direction).take()
                 && !bytes.is_empty()
             {
                 let piece = Piece {
                     direction,
                     bytes: &bytes,
                     call_start: true,
+                    call_length,
                     thread,
                     time,
                 };
-                reader.bytes(piece, context);
+                reader.read(StreamEvent::Bytes(piece), context);
                 call_start &= direction == other;
             }
         }
-        reader.bytes(Piece { call_start, ..piece }, context);
-        self.protocol = match reader {
-            Reader::Http1(http1) => Protocol::Http1(Box::new(http1)),
-            Reader::Http2(http2) => {
-                context.counters.add(Counter::ConnectionsHttp2, 1);
-                Protocol::Http2(Box::new(http2))
-            }
-        };
+        reader.read(StreamEvent::Bytes(Piece { call_start, ..piece }), context);
+        self.protocol = reader;
     }
 
-    /// Gives up what looked like HTTP/1 at first and is not, or is not any more.
+    /// Gives up what looked like HTTP at first and is not, or is not any more.
     fn judge(&mut self, context: &mut Context<'_, impl HttpSink>) {
-        let Protocol::Http1(http1) = &self.protocol else {
-            return;
-        };
-        let never_was = !self.beginning.joined_late && !http1.has_spoken() && http1.is_lost();
-        if never_was || http1.is_tunnel() {
-            self.give_up(context);
+        match &self.protocol {
+            Protocol::Http1(http1) => {
+                let never_was = !self.beginning.joined_late && !http1.has_spoken() && http1.is_lost();
+                if never_was || http1.is_tunnel() {
+                    self.give_up(context);
+                }
+            }
+            Protocol::Http2(http2) if http2.is_server() => self.give_up(context),
+            Protocol::Http2(http2) if http2.is_proven() => {
+                if !std::mem::replace(&mut self.is_http2, true) {
+                    context.counters.add(Counter::ConnectionsHttp2, 1);
+                }
+            }
+            // Some bytes in the middle of a connection only looked like a frame.
+            Protocol::Http2(http2) if http2.is_lost() => {
+                self.protocol = Protocol::Undecided(Sniffed::default());
+            }
+            Protocol::Http2(_) | Protocol::Undecided(_) | Protocol::Foreign => {}
         }
     }
 
@@ -241,24 +248,38 @@ impl Conversation {
     }
 }
 
-/// A reader that was just chosen.
-enum Reader {
-    Http1(Http1),
-    Http2(Http2),
-}
-
-impl Reader {
-    fn bytes(&mut self, piece: Piece<'_>, context: &mut Context<'_, impl HttpSink>) {
-        match self {
-            Reader::Http1(http1) => http1.bytes(piece, context),
-            Reader::Http2(http2) => http2.bytes(piece, context),
-        }
-    }
-}
-
 fn pass_over(first: Option<FirstBytes>, counters: &mut Counters) {
     let length = first.map_or(0, |first| first.bytes.len());
     counters.add(Counter::UnsynchronisedBytes, length as u64);
+}
+
+impl Protocol {
+    /// Hands on what happens to who reads it.
+    fn read(&mut self, event: StreamEvent<'_>, context: &mut Context<'_, impl HttpSink>) {
+        match (self, event) {
+            (Protocol::Http1(http1), event) => match event {
+                StreamEvent::Bytes(piece) => http1.bytes(piece, context),
+                StreamEvent::Gap {
+                    direction,
+                    length,
+                    time,
+                } => http1.gap(direction, length, time, context),
+                StreamEvent::Silent { time } => http1.silent(time, context),
+                StreamEvent::End { ending, time } => http1.end(ending, time, context),
+            },
+            (Protocol::Http2(http2), event) => match event {
+                StreamEvent::Bytes(piece) => http2.bytes(piece, context),
+                StreamEvent::Gap {
+                    direction,
+                    length,
+                    time,
+                } => http2.gap(direction, length, time, context),
+                StreamEvent::Silent { time } => http2.silent(time, context),
+                StreamEvent::End { ending, time } => http2.end(ending, time, context),
+            },
+            (Protocol::Undecided(_) | Protocol::Foreign, _) => {}
+        }
+    }
 }
 
 impl Sniffed {

@@ -103,6 +103,7 @@ impl Http1 {
             direction,
             bytes,
             call_start,
+            call_length: _,
             thread,
             time,
         } = piece;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::hpack::{Decoder, Malformed};
-use crate::http::{Fields, RequestHead, ResponseHead, Version};
+use crate::http::{Fields, ResponseHead, Version};
 
 /// Most fields of one head that are kept.
 const FIELDS_MAX: usize = 256;
@@ -11,14 +11,21 @@ const FIELDS_MAX: usize = 256;
 /// What a header block says, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Head {
-    method: Option<String>,
-    path: Option<String>,
-    status: Option<u16>,
-    fields: Fields<'static>,
+    pub(super) method: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) status: Option<u16>,
+    pub(super) fields: Fields<'static>,
     has_host: bool,
 }
 
 impl Head {
+    /// The head of a block that could not be read.
+    pub(super) fn unknown() -> Self {
+        let mut head = Self::default();
+        head.fields.set_partial();
+        head
+    }
+
     /// Reads a block. A malformed one gives what stood before the place that is.
     pub(super) fn read(decoder: &mut Decoder, block: &[u8]) -> (Self, Result<(), Malformed>) {
         let mut head = Self::default();
@@ -49,23 +56,9 @@ impl Head {
         (head, outcome)
     }
 
-    /// The status of a response.
-    pub(super) fn status(&self) -> Option<u16> {
-        self.status
-    }
-
-    pub(super) fn fields(&self) -> &Fields<'static> {
-        &self.fields
-    }
-
-    /// The head of a request, if its method and path are known.
-    pub(super) fn request(&self) -> Option<RequestHead<'_>> {
-        Some(RequestHead {
-            method: self.method.as_deref()?,
-            target: self.path.as_deref()?,
-            version: Version::Http2,
-            fields: self.fields.clone(),
-        })
+    /// Whether it is that of a response that another one will follow.
+    pub(super) fn is_interim(&self) -> bool {
+        self.status.is_some_and(|status| (100..200).contains(&status))
     }
 
     /// The head of a response, if its status is known.
@@ -79,6 +72,7 @@ impl Head {
 
     fn push(&mut self, name: &[u8], value: &[u8]) {
         if self.fields.len() >= FIELDS_MAX {
+            self.fields.set_partial();
             return;
         }
         let Some(name) = text(name) else { return };

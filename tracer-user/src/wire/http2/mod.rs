@@ -3,25 +3,34 @@
 //! Each direction is read on its own ([`frames`]), with a header table of its own ([`crate::hpack`]); [`streams`] holds the
 //! exchanges under way. A passive reader may come late or miss bytes: then frames are found again at the start of a call,
 //! and of the header table only what was said since is known. What is not known stays unknown: a stream whose path cannot
-//! be told is an exchange without a request.
+//! be told is an exchange without a request, one whose answer was met in the middle begins with a hole.
 
 mod frames;
 mod head;
+#[cfg(test)]
+mod loss_tests;
+mod step;
 mod streams;
 #[cfg(test)]
 mod tests;
 
-use self::frames::{Block, Frames, Input, Step};
+use self::frames::Frames;
 use self::head::Head;
-use self::streams::{Side, Stream, Streams};
-use super::encoding;
+use self::step::{Block, Input, Step};
+use self::streams::{Progress, Stream, Streams};
+use super::encoding::Decoder;
 use super::http1::{Context, codings};
 use crate::conn::{Ending, Piece};
 use crate::counters::{Counter, Counters};
 use crate::event::{Direction, Monotonic};
-use crate::hpack::Decoder;
-use crate::hpack::frame::{SETTINGS_HEADER_TABLE_SIZE, SETTINGS_MAX_FRAME_SIZE};
-use crate::http::{BodyPart, Completion, Hole, HoleReason, HttpEvent, HttpSink};
+use crate::hpack;
+use crate::hpack::frame::SETTINGS_HEADER_TABLE_SIZE;
+use crate::http::{
+    BodyPart, Completion, ExchangeNumber, Hole, HoleReason, HttpEvent, HttpSink, RequestHead, Version,
+};
+
+/// How often streams are looked at for silence.
+const SWEEP_NS: u64 = 10 * 1_000_000_000;
 
 /// One connection of a client.
 #[derive(Debug)]
@@ -29,13 +38,17 @@ pub(super) struct Http2 {
     requests: Half,
     responses: Half,
     streams: Streams,
+    /// Its beginning was not seen, so which side is the client's is yet to be shown.
+    is_late: bool,
+    is_server: bool,
+    next_sweep: Monotonic,
 }
 
 /// One direction.
 #[derive(Debug)]
 struct Half {
     frames: Frames,
-    fields: Decoder,
+    fields: hpack::Decoder,
     /// Some bytes of it were not seen.
     has_gaps: bool,
 }
@@ -50,6 +63,17 @@ impl Http2 {
             },
             responses: Half::new(Frames::of_server()),
             streams: Streams::starting_at(first_exchange),
+            is_late: false,
+            is_server: false,
+            next_sweep: Monotonic(0),
+        }
+    }
+
+    /// From the first byte of the client's side, though bytes of the server's may have been missed.
+    pub(super) fn from_preface(first_exchange: u64) -> Self {
+        Self {
+            responses: Half::joined_late(),
+            ..Self::new(first_exchange, false)
         }
     }
 
@@ -58,13 +82,29 @@ impl Http2 {
         Self {
             requests: Half::joined_late(),
             responses: Half::joined_late(),
-            streams: Streams::starting_at(first_exchange),
+            is_late: true,
+            ..Self::new(first_exchange, false)
         }
     }
 
     /// Memory held beyond this value.
     pub(super) fn held(&self) -> usize {
         self.requests.held() + self.responses.held() + self.streams.held()
+    }
+
+    /// Whether anything in it was HTTP/2 for sure.
+    pub(super) fn is_proven(&self) -> bool {
+        self.requests.frames.is_proven() || self.responses.frames.is_proven()
+    }
+
+    /// Whether where frames begin is unknown in both directions.
+    pub(super) fn is_lost(&self) -> bool {
+        self.requests.frames.is_lost() && self.responses.frames.is_lost()
+    }
+
+    /// Whether the process turned out to be the server.
+    pub(super) fn is_server(&self) -> bool {
+        self.is_server
     }
 
     /// Takes the next bytes of one direction.
@@ -90,20 +130,26 @@ impl Http2 {
 
     /// The connection is over.
     pub(super) fn end(&mut self, ending: Ending, time: Monotonic, context: &mut Context<'_, impl HttpSink>) {
-        let has_gaps = self.responses.has_gaps;
-        self.end_all(time, context, |stream| {
-            stream.completion(match ending {
-                Ending::Closed | Ending::ProcessExited if has_gaps => Completion::Desynchronised,
-                Ending::Closed | Ending::ProcessExited => Completion::Closed,
-                Ending::Evicted => Completion::Evicted,
-                Ending::TracingStopped => Completion::TracingStopped,
-            })
+        self.end_all(time, context, |stream| match ending {
+            Ending::Closed | Ending::ProcessExited => stream.closed(),
+            Ending::Evicted => stream.completion(Completion::Evicted),
+            Ending::TracingStopped => stream.completion(Completion::TracingStopped),
         });
     }
 
     fn take(&mut self, direction: Direction, mut input: Input<'_>, context: &mut Context<'_, impl HttpSink>) {
+        let time = input.time;
+        if time >= self.next_sweep {
+            self.next_sweep = Monotonic(time.0.saturating_add(SWEEP_NS));
+            self.expire(time, context);
+        }
         while let Some(step) = self.half(direction).frames.next(&mut input, context.counters) {
-            self.step(direction, step, input.time, context);
+            self.step(direction, step, time, context);
+            if self.is_server {
+                return self.end_all(time, context, |stream| {
+                    stream.completion(Completion::Desynchronised)
+                });
+            }
         }
     }
 
@@ -123,20 +169,12 @@ impl Http2 {
     ) {
         match step {
             Step::Block(block) => self.block(direction, &block, time, context),
-            Step::BlockTooLong { stream, end_stream } => {
-                self.half(direction).lose_fields(context.counters);
-                if end_stream {
-                    self.end_side(direction, stream, time, context);
-                }
-            }
             Step::Data { stream, bytes } => {
                 self.part(direction, stream, BodyPart::Bytes(bytes), time, context);
             }
-            Step::Hole { stream, length } => self.part(direction, stream, lost(Some(length)), time, context),
+            Step::Hole { stream, length } => self.part(direction, stream, lost(length), time, context),
             Step::EndStream { stream } => self.end_side(direction, stream, time, context),
-            Step::Reset { stream } => self.end_stream(stream, time, context, |stream| {
-                stream.completion(Completion::Closed)
-            }),
+            Step::Reset { stream } => self.end_stream(stream, time, context, Stream::closed),
             Step::GoAway { last } => {
                 // The server's word on what it will not answer; a client's says nothing of its own streams.
                 if direction == Direction::Read {
@@ -149,29 +187,34 @@ impl Http2 {
                     }
                 }
             }
-            Step::Settings(settings) => self.settings(direction, &settings),
-            Step::Lost => {
-                let half = self.half(direction);
-                half.has_gaps = true;
-                half.lose_fields(context.counters);
-                for stream in self.streams.under_way() {
-                    self.part(direction, stream, lost(None), time, context);
+            Step::Settings(settings) => {
+                // What one side announces holds for what the other one sends.
+                let fields = &mut self.half(opposite(direction)).fields;
+                for (_, size) in settings
+                    .iter()
+                    .filter(|(identifier, _)| *identifier == SETTINGS_HEADER_TABLE_SIZE)
+                {
+                    fields.limit(*size);
                 }
             }
+            Step::Lost => self.lost(direction, time, context),
         }
     }
 
-    /// What one side announces holds for what the other one sends.
-    fn settings(&mut self, direction: Direction, settings: &[(u16, u32)]) {
-        let half = self.half(match direction {
-            Direction::Read => Direction::Write,
-            Direction::Write => Direction::Read,
-        });
-        for (identifier, value) in settings {
-            match *identifier {
-                SETTINGS_HEADER_TABLE_SIZE => half.fields.limit(*value),
-                SETTINGS_MAX_FRAME_SIZE => half.frames.set_largest(*value),
-                _ => {}
+    /// Frames were missed: any stream may have gone on, and ended.
+    fn lost(&mut self, direction: Direction, time: Monotonic, context: &mut Context<'_, impl HttpSink>) {
+        let half = self.half(direction);
+        half.has_gaps = true;
+        half.lose_fields(context.counters);
+        for stream in self.streams.under_way() {
+            self.part(direction, stream, lost(None), time, context);
+            let is_over = self.streams.hear(stream, time, |stream| {
+                let side = stream.side(direction);
+                side.is_cut = !side.is_ended();
+                stream.response.is_ended() && stream.request.is_cut
+            });
+            if is_over == Some(true) {
+                self.end_stream(stream, time, context, |_| Completion::Complete);
             }
         }
     }
@@ -184,64 +227,95 @@ impl Http2 {
         context: &mut Context<'_, impl HttpSink>,
     ) {
         let half = self.half(direction);
-        let was_whole = !half.fields.is_desynchronised();
-        let (head, outcome) = Head::read(&mut half.fields, &block.bytes);
-        if outcome.is_err() && was_whole {
-            context.counters.add(Counter::HpackDesynchronised, 1);
-        }
-        if block.promised {
+        let head = if let Some(bytes) = &block.bytes {
+            let was_whole = !half.fields.is_desynchronised();
+            let (head, outcome) = Head::read(&mut half.fields, bytes);
+            if outcome.is_err() && was_whole {
+                context.counters.add(Counter::HpackDesynchronised, 1);
+            }
+            head
+        } else {
+            half.lose_fields(context.counters);
+            Head::unknown()
+        };
+        // Streams that a server opens are refused by every client of ours.
+        if block.promised || block.stream.is_multiple_of(2) {
             return;
         }
-        let (stream, end_stream) = (block.stream, block.end_stream);
+        let is_of_other_side = match direction {
+            Direction::Write => head.status.is_some(),
+            Direction::Read => head.method.is_some() || head.path.is_some(),
+        };
+        if self.is_late && is_of_other_side {
+            self.is_server = true;
+            return;
+        }
         match direction {
-            Direction::Write => self.request_head(&head, block, context),
+            Direction::Write => self.request_head(head, block, context),
             Direction::Read => self.response_head(head, block, context),
         }
-        if end_stream {
-            self.end_side(direction, stream, time, context);
+        if block.end_stream {
+            self.end_side(direction, block.stream, time, context);
         }
     }
 
-    fn request_head(&mut self, head: &Head, block: &Block, context: &mut Context<'_, impl HttpSink>) {
+    fn request_head(&mut self, head: Head, block: &Block, context: &mut Context<'_, impl HttpSink>) {
         let Block {
             stream, time, thread, ..
         } = *block;
         // Fields behind the body are of no interest; nor is what comes of a stream that was reset.
-        if self.streams.get(stream).is_some() || self.streams.has_ended(stream) {
+        if self.streams.contains(stream) || self.streams.has_ended(stream) {
             return;
         }
-        self.make_room(time, context);
-        let decoder = encoding::Decoder::new(codings(head.fields()));
-        let number = self.streams.begin(stream, Side::Body(Box::new(decoder)));
-        if let Some(head) = head.request() {
+        let Head {
+            method, path, fields, ..
+        } = head;
+        let body = Progress::Body(Box::new(Decoder::new(codings(&fields))));
+        let number = self.begin(stream, body, time, context);
+        if let (Some(method), Some(target)) = (&method, &path) {
+            let head = RequestHead {
+                method,
+                target,
+                version: Version::Http2,
+                fields,
+            };
             context.tell(number, HttpEvent::Request { head, time, thread });
         }
     }
 
     fn response_head(&mut self, head: Head, block: &Block, context: &mut Context<'_, impl HttpSink>) {
         let Block { stream, time, .. } = *block;
-        if head.status().is_some_and(|status| (100..200).contains(&status)) || self.streams.has_ended(stream)
-        {
+        if head.is_interim() || self.streams.has_ended(stream) {
             return;
         }
-        if self.streams.get(stream).is_none() {
+        if !self.streams.contains(stream) {
             // Its request passed before we came, or in a hole.
             if !self.requests.has_gaps {
                 return;
             }
-            self.make_room(time, context);
-            self.streams.begin(stream, Side::Ended);
+            self.begin(stream, Progress::Ended, time, context);
         }
-        let Some(under_way) = self.streams.get(stream) else {
-            return;
-        };
-        if !matches!(under_way.response, Side::Awaited) {
-            return;
-        }
-        let decoder = encoding::Decoder::new(codings(head.fields()));
-        under_way.response = Side::Body(Box::new(decoder));
-        let number = under_way.number;
-        if let Some(head) = head.response() {
+        let is_final = head.status.is_some();
+        let number = self.streams.hear(stream, time, |under_way| {
+            let side = &mut under_way.response;
+            side.is_cut = false;
+            let is_head = match side.progress {
+                Progress::Awaited => true,
+                // Fields behind the body have no status.
+                Progress::HeadUnknown(_) => is_final,
+                Progress::Body(_) | Progress::Ended => false,
+            };
+            if is_head {
+                let decoder = Box::new(Decoder::new(codings(&head.fields)));
+                side.progress = if is_final {
+                    Progress::Body(decoder)
+                } else {
+                    Progress::HeadUnknown(decoder)
+                };
+            }
+            is_head.then_some(under_way.number)
+        });
+        if let (Some(Some(number)), Some(head)) = (number, head.response()) {
             context.tell(number, HttpEvent::Response { head, time });
         }
     }
@@ -254,28 +328,51 @@ impl Http2 {
         time: Monotonic,
         context: &mut Context<'_, impl HttpSink>,
     ) {
-        let Some(Stream {
-            number,
-            request,
-            response,
-        }) = self.streams.get(stream)
-        else {
-            if let BodyPart::Bytes(bytes) = part {
-                context
-                    .counters
-                    .add(Counter::UnsynchronisedBytes, bytes.len() as u64);
-            }
-            return;
+        let is_bytes = matches!(part, BodyPart::Bytes(_));
+        if is_bytes && direction == Direction::Read && !self.streams.contains(stream) {
+            self.meet_in_the_middle(stream, time, context);
+        }
+        let (sink, connection, counters) = (&mut *context.sink, context.connection, &mut *context.counters);
+        let length = match part {
+            BodyPart::Bytes(bytes) => bytes.len() as u64,
+            BodyPart::Hole(_) => 0,
         };
-        let side = match direction {
-            Direction::Write => request,
-            Direction::Read => response,
-        };
-        let Side::Body(decoder) = side else { return };
-        let (sink, connection, number) = (&mut *context.sink, context.connection, *number);
-        decoder.push(part, context.counters, &mut |part| {
-            sink.http(connection, number, body_event(direction, part, time));
+        let taken = self.streams.hear(stream, time, |under_way| {
+            let number = under_way.number;
+            let side = under_way.side(direction);
+            let mut give = |part: BodyPart<'_>| {
+                sink.http(connection, number, body_event(direction, part, time));
+            };
+            side.progress = match std::mem::replace(&mut side.progress, Progress::Ended) {
+                // Its head was missed, so its coding is not known; answers of Bedrock have none.
+                Progress::Awaited if is_bytes && side.is_cut => {
+                    give(lost(None));
+                    Progress::Body(Box::new(Decoder::new(std::iter::empty())))
+                }
+                Progress::HeadUnknown(decoder) => Progress::Body(decoder),
+                progress => progress,
+            };
+            let Some(decoder) = side.decoder() else {
+                return false;
+            };
+            decoder.push(part, counters, &mut give);
+            // Whatever was missed, the end was not there.
+            side.is_cut &= !is_bytes;
+            true
         });
+        if taken != Some(true) {
+            context.counters.add(Counter::UnsynchronisedBytes, length);
+        }
+    }
+
+    /// An answer of which neither the request nor the beginning was seen.
+    fn meet_in_the_middle(&mut self, stream: u32, time: Monotonic, context: &mut Context<'_, impl HttpSink>) {
+        let may_be = self.requests.has_gaps && self.responses.has_gaps && !stream.is_multiple_of(2);
+        if may_be && !self.streams.has_ended(stream) {
+            self.begin(stream, Progress::Ended, time, context);
+            self.streams
+                .hear(stream, time, |stream| stream.response.is_cut = true);
+        }
     }
 
     /// One side of a stream has said everything.
@@ -286,22 +383,18 @@ impl Http2 {
         time: Monotonic,
         context: &mut Context<'_, impl HttpSink>,
     ) {
-        let Some(under_way) = self.streams.get(stream) else {
-            return;
-        };
-        finish_body(under_way, direction, time, context);
-        let number = under_way.number;
-        match direction {
-            Direction::Write => {
-                if !under_way.request.is_ended() {
-                    under_way.request = Side::Ended;
-                    context.tell(number, HttpEvent::RequestEnd { time });
-                }
+        let is_over = self.streams.hear(stream, time, |under_way| {
+            finish_body(under_way, direction, time, context);
+            let side = under_way.side(direction);
+            side.is_cut = false;
+            let was_ended = std::mem::replace(&mut side.progress, Progress::Ended);
+            if direction == Direction::Write && !matches!(was_ended, Progress::Ended) {
+                context.tell(under_way.number, HttpEvent::RequestEnd { time });
             }
-            Direction::Read => under_way.response = Side::Ended,
-        }
-        // Where bytes of the request were missed its end may have been among them.
-        if under_way.response.is_ended() && (under_way.request.is_ended() || self.requests.has_gaps) {
+            // Where bytes of the request were missed its end may have been among them.
+            under_way.response.is_ended() && (under_way.request.is_ended() || under_way.request.is_cut)
+        });
+        if is_over == Some(true) {
             self.end_stream(stream, time, context, |_| Completion::Complete);
         }
     }
@@ -313,12 +406,11 @@ impl Http2 {
         context: &mut Context<'_, impl HttpSink>,
         completion: impl FnOnce(&Stream) -> Completion,
     ) {
-        let Some(under_way) = self.streams.get(stream) else {
-            return;
-        };
-        for direction in [Direction::Write, Direction::Read] {
-            finish_body(under_way, direction, time, context);
-        }
+        self.streams.hear(stream, time, |under_way| {
+            for direction in [Direction::Write, Direction::Read] {
+                finish_body(under_way, direction, time, context);
+            }
+        });
         if let Some(ended) = self.streams.remove(stream) {
             context.end(ended.number, completion(&ended), time);
         }
@@ -335,7 +427,20 @@ impl Http2 {
         }
     }
 
-    fn make_room(&mut self, time: Monotonic, context: &mut Context<'_, impl HttpSink>) {
+    /// Streams that nothing was heard of for too long come to an end.
+    fn expire(&mut self, now: Monotonic, context: &mut Context<'_, impl HttpSink>) {
+        for (stream, completion, end) in self.streams.expired(now) {
+            self.end_stream(stream, end, context, |_| completion);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        stream: u32,
+        request: Progress,
+        time: Monotonic,
+        context: &mut Context<'_, impl HttpSink>,
+    ) -> ExchangeNumber {
         if self.streams.is_full()
             && let Some(oldest) = self.streams.under_way().first()
         {
@@ -343,6 +448,7 @@ impl Http2 {
                 stream.completion(Completion::Evicted)
             });
         }
+        self.streams.begin(stream, request, time)
     }
 }
 
@@ -350,7 +456,7 @@ impl Half {
     fn new(frames: Frames) -> Self {
         Self {
             frames,
-            fields: Decoder::new(),
+            fields: hpack::Decoder::new(),
             has_gaps: false,
         }
     }
@@ -358,7 +464,7 @@ impl Half {
     fn joined_late() -> Self {
         Self {
             frames: Frames::joined_late(),
-            fields: Decoder::joined_late(),
+            fields: hpack::Decoder::joined_late(),
             has_gaps: true,
         }
     }
@@ -383,21 +489,25 @@ fn finish_body(
     context: &mut Context<'_, impl HttpSink>,
 ) {
     let number = stream.number;
-    let side = match direction {
-        Direction::Write => &mut stream.request,
-        Direction::Read => &mut stream.response,
-    };
-    let Side::Body(decoder) = side else { return };
     let (sink, connection) = (&mut *context.sink, context.connection);
-    decoder.finish(context.counters, &mut |part| {
-        sink.http(connection, number, body_event(direction, part, time));
-    });
+    if let Some(decoder) = stream.side(direction).decoder() {
+        decoder.finish(context.counters, &mut |part| {
+            sink.http(connection, number, body_event(direction, part, time));
+        });
+    }
 }
 
 fn body_event(direction: Direction, part: BodyPart<'_>, time: Monotonic) -> HttpEvent<'_> {
     match direction {
         Direction::Write => HttpEvent::RequestBody { part, time },
         Direction::Read => HttpEvent::ResponseBody { part, time },
+    }
+}
+
+fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Read => Direction::Write,
+        Direction::Write => Direction::Read,
     }
 }
 

@@ -2,17 +2,18 @@
 
 use proptest::prelude::*;
 
+use crate::conn::SILENCE_MAX_NS;
 use crate::counters::Counter;
 use crate::event::Direction::{Read, Write};
 use crate::hpack::frame::PREFACE;
 use crate::wire::tests::Scene;
 
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
-const PADDED: u8 = 0x8;
-const PRIORITY: u8 = 0x20;
+pub(super) const END_STREAM: u8 = 0x1;
+pub(super) const END_HEADERS: u8 = 0x4;
+pub(super) const PADDED: u8 = 0x8;
+pub(super) const PRIORITY: u8 = 0x20;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -21,28 +22,28 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn data(flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn data(flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame(0, flags, stream, payload)
 }
 
-fn headers(flags: u8, stream: u32, block: &[u8]) -> Vec<u8> {
+pub(super) fn headers(flags: u8, stream: u32, block: &[u8]) -> Vec<u8> {
     frame(1, flags | END_HEADERS, stream, block)
 }
 
-fn settings() -> Vec<u8> {
+pub(super) fn settings() -> Vec<u8> {
     frame(4, 0, 0, &[])
 }
 
-fn goaway(last: u32) -> Vec<u8> {
+pub(super) fn goaway(last: u32) -> Vec<u8> {
     frame(7, 0, 0, &[last.to_be_bytes(), [0; 4]].concat())
 }
 
-fn reset(stream: u32, code: u32) -> Vec<u8> {
+pub(super) fn reset(stream: u32, code: u32) -> Vec<u8> {
     frame(3, 0, stream, &code.to_be_bytes())
 }
 
 /// Literal fields, put into no table (RFC 7541 section 6.2.2).
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
@@ -54,7 +55,7 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-fn post(path: &str) -> Vec<u8> {
+pub(super) fn post(path: &str) -> Vec<u8> {
     block(&[
         (":method", "POST"),
         (":scheme", "https"),
@@ -63,12 +64,12 @@ fn post(path: &str) -> Vec<u8> {
     ])
 }
 
-fn ok() -> Vec<u8> {
+pub(super) fn ok() -> Vec<u8> {
     // Index 8 of the static table: `:status: 200`.
     vec![0x88]
 }
 
-fn begun() -> Scene {
+pub(super) fn begun() -> Scene {
     Scene::new()
         .write([&PREFACE[..], &settings()].concat())
         .read(settings())
@@ -257,141 +258,6 @@ fn a_reset_ends_a_stream_and_no_other() {
 }
 
 #[test]
-fn a_hole_within_a_body_is_as_long_as_what_is_missing() {
-    let body = data(END_STREAM, 1, &[b'x'; 100]);
-    let (transcript, counters) = begun()
-        .write(
-            [
-                headers(END_STREAM, 1, &post("/")),
-                headers(END_STREAM, 3, &post("/other")),
-            ]
-            .concat(),
-        )
-        .read([headers(0, 1, &ok()), body[..19].to_vec()].concat())
-        .lose(Read, 80)
-        .read([&body[99..], &headers(END_STREAM, 3, &ok())].concat())
-        .close()
-        .run();
-    assert_eq!(
-        transcript.lines,
-        [
-            "0 POST /",
-            "0 sent",
-            "1 POST /other",
-            "1 sent",
-            "0 200",
-            "0 < xxxxxxxxxx",
-            "0 < hole 80 Lost",
-            "0 < xxxxxxxxxx",
-            "0 Complete",
-            "1 200",
-            "1 Complete",
-            "gone",
-        ]
-    );
-    assert_eq!(counters.get(Counter::HpackDesynchronised), 0);
-}
-
-#[test]
-fn behind_a_hole_that_hides_frames_the_next_frame_is_found() {
-    let (transcript, counters) = begun()
-        .write(
-            [
-                headers(END_STREAM, 1, &post("/one")),
-                headers(END_STREAM, 3, &post("/two")),
-            ]
-            .concat(),
-        )
-        .read([headers(0, 1, &ok()), data(0, 1, b"before")].concat())
-        .lose(Read, 500)
-        .read(b"rest of some frame")
-        .read(
-            [
-                data(0, 1, b"behind"),
-                data(END_STREAM, 1, &[]),
-                headers(END_STREAM, 3, &ok()),
-            ]
-            .concat(),
-        )
-        .close()
-        .run();
-    assert_eq!(
-        transcript.lines,
-        [
-            "0 POST /one",
-            "0 sent",
-            "1 POST /two",
-            "1 sent",
-            "0 200",
-            "0 < before",
-            "0 < hole ? Lost",
-            "0 < behind",
-            "0 Complete",
-            "1 200",
-            "1 Complete",
-            "gone",
-        ]
-    );
-    assert_eq!(counters.get(Counter::HpackDesynchronised), 1);
-}
-
-#[test]
-fn what_only_begins_like_a_frame_is_passed_over_however_it_is_cut() {
-    // Three octets of a length, the kind of a body, and then flags that it does not have.
-    let scene = begun()
-        .write(headers(END_STREAM, 1, &post("/one")))
-        .read(headers(0, 1, &ok()))
-        .lose(Read, 500)
-        .read(b"\0\x10\0\0\xff rest of some body")
-        .read([data(END_STREAM, 1, b"found")].concat())
-        .close()
-        .clone();
-    let expected = [
-        "0 POST /one",
-        "0 sent",
-        "0 200",
-        "0 < hole ? Lost",
-        "0 < found",
-        "0 Complete",
-        "gone",
-    ];
-    for sizes in [&[1][..], &[2], &[3, 5], &[1000]] {
-        let (transcript, counters) = scene.split(sizes).run();
-        assert_eq!(transcript.lines, expected, "{sizes:?}");
-        assert_eq!(counters.get(Counter::UnsynchronisedBytes), 23);
-    }
-}
-
-#[test]
-fn joined_late_what_is_known_is_told() {
-    // An index into a table from before: the path stays unknown, the method is one of the static table.
-    let partly = [&[0x83, 0xc0][..]].concat();
-    let lines = Scene::joined_late()
-        .write(b"the rest of some frame")
-        .read(data(0, 5, b"of a stream begun before"))
-        .write(headers(END_STREAM, 7, &partly))
-        .write(headers(END_STREAM, 9, &post("/known")))
-        .read([headers(0, 7, &ok()), data(END_STREAM, 7, b"seven")].concat())
-        .read(headers(END_STREAM, 9, &ok()))
-        .close()
-        .lines();
-    assert_eq!(
-        lines,
-        [
-            "0 sent",
-            "1 POST /known",
-            "1 sent",
-            "0 200",
-            "0 < seven",
-            "0 Complete",
-            "1 200",
-            "1 Complete",
-            "gone"
-        ]
-    );
-}
-
-#[test]
 fn more_streams_than_any_server_allows_make_room() {
     let mut scene = begun();
     for index in 0..1100_u32 {
@@ -407,14 +273,90 @@ fn more_streams_than_any_server_allows_make_room() {
 }
 
 #[test]
-fn a_header_block_beyond_reason_is_left_out() {
+fn of_a_header_block_beyond_reason_only_the_stream_is_known() {
     let huge = vec![0; 70_000];
-    let lines = begun()
-        .write([headers(END_STREAM, 1, &huge), headers(END_STREAM, 3, &post("/"))].concat())
-        .read([headers(END_STREAM, 3, &ok())].concat())
+    let flood = vec![0; 16_000];
+    let mut floods = frame(1, END_STREAM, 3, &flood);
+    for _ in 0..20 {
+        floods.extend(frame(9, 0, 3, &flood));
+    }
+    floods.extend(frame(9, END_HEADERS, 3, &[]));
+    let (transcript, counters) = begun()
+        .write([headers(END_STREAM, 1, &huge), floods].concat())
+        .write(headers(END_STREAM, 5, &post("/")))
+        .read(
+            [1, 3, 5]
+                .map(|stream| headers(END_STREAM, stream, &ok()))
+                .concat(),
+        )
         .close()
-        .lines();
-    assert_eq!(lines, ["0 POST /", "0 sent", "0 200", "0 Complete", "gone"]);
+        .run();
+    assert_eq!(
+        transcript.lines,
+        [
+            "0 sent",
+            "1 sent",
+            "2 POST /",
+            "2 sent",
+            "0 200",
+            "0 Complete",
+            "1 200",
+            "1 Complete",
+            "2 200",
+            "2 Complete",
+            "gone"
+        ]
+    );
+    assert_eq!(counters.get(Counter::HpackDesynchronised), 1);
+}
+
+#[test]
+fn a_stream_that_says_nothing_for_an_hour_is_given_up_though_others_go_on() {
+    let mut busy = begun();
+    busy.write(
+        [
+            headers(END_STREAM, 1, &post("/one")),
+            headers(0, 3, &post("/two")),
+        ]
+        .concat(),
+    );
+    for _ in 0..4 {
+        busy.wait(SILENCE_MAX_NS / 3).write(data(0, 3, b"."));
+    }
+    assert_eq!(
+        busy.lines()[3..],
+        [
+            "1 > ..",
+            "0 TimedOut(Waiting)",
+            "1 > ..",
+            "1 TracingStopped(Request)",
+            "gone"
+        ]
+    );
+}
+
+#[test]
+fn pushed_streams_are_refused_but_their_heads_fill_the_table() {
+    // `x: y` goes into the table with the promise and is referred to in the answer.
+    let promise = [&2_u32.to_be_bytes()[..], &[0x40, 1, b'x', 1, b'y']].concat();
+    let (transcript, counters) = begun()
+        .write(headers(END_STREAM, 1, &post("/")))
+        .read(
+            [
+                frame(5, END_HEADERS, 1, &promise),
+                headers(0, 2, &ok()),
+                data(END_STREAM, 2, b"pushed"),
+                headers(END_STREAM, 1, &[0x88, 0xbe]),
+            ]
+            .concat(),
+        )
+        .close()
+        .run();
+    assert_eq!(
+        transcript.lines,
+        ["0 POST /", "0 sent", "0 200", "0 Complete", "gone"]
+    );
+    assert_eq!(counters.get(Counter::HpackDesynchronised), 0);
 }
 
 proptest! {
