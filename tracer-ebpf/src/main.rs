@@ -29,6 +29,7 @@ mod partner;
 mod process;
 mod registers;
 mod rustls;
+mod slices;
 
 use aya_ebpf::macros::{raw_tracepoint, uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RawTracePointContext, RetProbeContext};
