@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::counters::Counter;
 use crate::event::{ConnectionKey, Monotonic, Verdict};
-use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink, ResponseHead, Version};
+use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink, Version};
 
 use super::call::Call;
 use super::exchange::Exchange;
@@ -19,8 +19,13 @@ const MAX_CALLS: usize = 8_192;
 /// Most that is kept of all bodies together.
 const MAX_BODIES: usize = 256 << 20;
 
-/// So many foreign requests on an HTTP/2 connection, and none of Bedrock's, make it foreign.
+/// So many foreign requests on an HTTP/2 connection, and none of Bedrock's, make it foreign: it may serve several hosts, and
+/// several paths of a gateway. (A connection of HTTP/1 is told by its first.)
 const FOREIGN_MAX: u32 = 3;
+
+/// So many exchanges whose request was not understood, and none of Bedrock's, make a connection foreign. A client that asks
+/// for the same path again and again does not spell it out a second time.
+const UNSEEN_MAX: u32 = 32;
 
 /// Something found. The owner takes it after every event.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ pub struct Calls {
     exchanges: BTreeMap<(ConnectionKey, ExchangeNumber), Exchange>,
     /// The same, the oldest first.
     by_age: BTreeSet<(Monotonic, (ConnectionKey, ExchangeNumber))>,
+    /// Exchanges under way whose request is known to be no call.
+    others: BTreeSet<(ConnectionKey, ExchangeNumber)>,
     /// Bytes kept of all bodies.
     held: usize,
     outputs: Vec<Output>,
@@ -57,6 +64,8 @@ struct Connection {
     unpaired: bool,
     /// Requests on it that were not Bedrock's.
     foreign: u32,
+    /// Exchanges on it of which nothing showed that they were Bedrock's.
+    unseen: u32,
 }
 
 impl Calls {
@@ -139,7 +148,14 @@ impl Calls {
             .connections
             .get(&connection)
             .and_then(|known| known.server_name.as_deref());
-        match route::recognise(head, server_name) {
+        let recognition = route::recognise(head, server_name);
+        if !matches!(recognition, Recognition::Call(_)) {
+            self.others.insert((connection, number));
+            if self.others.len() > MAX_CALLS {
+                self.others.pop_first();
+            }
+        }
+        match recognition {
             Recognition::Call(route) => {
                 let exchange = Exchange::new(connection, number, *route, head, time, thread, self.content);
                 self.begin(connection, number, exchange, time);
@@ -152,7 +168,7 @@ impl Calls {
         }
     }
 
-    /// One connection of HTTP/2 may serve several hosts and paths of a gateway.
+    /// Another request that is not Bedrock's, on a connection that may carry one all the same.
     fn foreign_exchange(&mut self, connection: ConnectionKey) {
         let known = self.connection(connection);
         known.foreign = known.foreign.saturating_add(1);
@@ -161,16 +177,36 @@ impl Calls {
         }
     }
 
-    /// A response whose request was not seen, or not understood: if it is plainly Bedrock's, what it says is told.
-    fn unseen(
-        &mut self,
-        connection: ConnectionKey,
-        number: ExchangeNumber,
-        head: &ResponseHead<'_>,
-        time: Monotonic,
-    ) {
-        if let Some(exchange) = Exchange::of_response(connection, number, head, time, self.content) {
+    /// Another exchange of which nobody can say whose it was.
+    fn unseen_exchange(&mut self, connection: ConnectionKey) {
+        let known = self.connection(connection);
+        known.unseen = known.unseen.saturating_add(1);
+        if known.unseen >= UNSEEN_MAX {
+            self.judge(connection, Verdict::Ignore);
+        }
+    }
+
+    /// An exchange whose request was not seen, or not understood: if it is plainly Bedrock's, what it says is told.
+    fn unseen(&mut self, connection: ConnectionKey, number: ExchangeNumber, event: &HttpEvent<'_>) {
+        let (exchange, time) = match event {
+            HttpEvent::Response { head, time } => (
+                Exchange::of_response(connection, number, head, *time, self.content),
+                *time,
+            ),
+            HttpEvent::ResponseBody { time, .. } => (
+                Some(Exchange::of_body(connection, number, *time, self.content)),
+                *time,
+            ),
+            HttpEvent::Request { .. }
+            | HttpEvent::RequestBody { .. }
+            | HttpEvent::RequestEnd { .. }
+            | HttpEvent::End { .. } => return,
+        };
+        if let Some(exchange) = exchange {
             self.begin(connection, number, exchange, time);
+        } else {
+            self.others.insert((connection, number));
+            self.unseen_exchange(connection);
         }
     }
 
@@ -222,7 +258,7 @@ impl Calls {
             self.judge(connection, Verdict::Want);
             self.outputs.push(Output::Call(Box::new(call)));
         } else {
-            self.foreign_exchange(connection);
+            self.unseen_exchange(connection);
         }
     }
 }
@@ -234,13 +270,13 @@ impl HttpSink for Calls {
             return;
         }
         if let HttpEvent::End { completion, time } = event {
+            self.others.remove(&(connection, number));
             self.end(connection, number, completion, time);
             return;
         }
-        if let HttpEvent::Response { head, time } = &event
-            && !self.exchanges.contains_key(&(connection, number))
+        if !self.exchanges.contains_key(&(connection, number)) && !self.others.contains(&(connection, number))
         {
-            self.unseen(connection, number, head, *time);
+            self.unseen(connection, number, &event);
         }
         let Some(exchange) = self.exchanges.get_mut(&(connection, number)) else {
             return;

@@ -3,7 +3,7 @@
 use crate::counters::Counter;
 use crate::event::{ConnectionKey, Monotonic};
 use crate::http::{
-    BodyPart, Completion, ExchangeNumber, Fields, HoleReason, Phase, RequestHead, ResponseHead,
+    BodyPart, Completion, ExchangeNumber, Fields, HoleReason, Phase, RequestHead, ResponseHead, Version,
 };
 use crate::wire::eventstream::{Broken, BrokenReason, Decoder, Item, Message, MessageKind};
 
@@ -21,6 +21,21 @@ use super::route::{Resource, Route};
 
 /// Media type of event-streams.
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+
+/// What is known where the request is not.
+const UNKNOWN_ROUTE: Route = Route {
+    operation: Operation::UnknownRuntimeOperation,
+    service: Service::Runtime,
+    region: None,
+    server: None,
+    resource: Resource {
+        model: None,
+        agent: None,
+        session: None,
+        knowledge_base: None,
+        guardrail: None,
+    },
+};
 
 /// What becomes of the response body.
 #[derive(Debug)]
@@ -47,6 +62,8 @@ pub(super) struct Exchange {
     keep: Keep,
     /// What was seen is Bedrock's for sure.
     is_certain: bool,
+    /// When the answer began to be told, or was asked for, is not known.
+    first_chunk_missed: bool,
     /// `None` once it is read, or if it is not looked into.
     request: Option<Body>,
     /// For requests that are event-streams.
@@ -85,6 +102,7 @@ impl Exchange {
         Self {
             keep,
             is_certain: true,
+            first_chunk_missed: false,
             request: (reading.looks_into_bodies() && !reading.asks_in_events()).then(|| Body::new(keep)),
             envelopes: reading.asks_in_events().then(Box::default),
             answer: Answer::Waiting,
@@ -155,27 +173,49 @@ impl Exchange {
         if !says_so && !may_be {
             return None;
         }
-        let route = Route {
-            operation: if fields.get("x-amzn-bedrock-agent-session-id").is_some() {
-                Operation::InvokeAgent
-            } else {
-                Operation::UnknownRuntimeOperation
-            },
-            service: Service::Runtime,
-            region: None,
-            server: None,
-            resource: Resource::default(),
-        };
-        let unseen = RequestHead {
-            method: "",
-            target: "",
-            version: head.version,
-            fields: Fields::default(),
-        };
-        let mut this = Self::new(connection, exchange, route, &unseen, time, 0, content);
-        this.call.gaps.request_unseen = true;
+        let mut route = UNKNOWN_ROUTE;
+        if fields.get("x-amzn-bedrock-agent-session-id").is_some() {
+            route.operation = Operation::InvokeAgent;
+            route.service = Operation::InvokeAgent.service();
+        }
+        let mut this = Self::unseen(connection, exchange, route, head.version, time, content);
         this.is_certain = says_so;
         Some(this)
+    }
+
+    /// A call of which neither the request nor the head of the response is there: if its events are Bedrock's, it is one.
+    pub(super) fn of_body(
+        connection: ConnectionKey,
+        exchange: ExchangeNumber,
+        time: Monotonic,
+        content: bool,
+    ) -> Self {
+        let mut this = Self::unseen(connection, exchange, UNKNOWN_ROUTE, Version::Http2, time, content);
+        this.call.gaps.headers_unknown = true;
+        this.call.streaming = true;
+        this.answer = Answer::Frames(Box::default());
+        this
+    }
+
+    fn unseen(
+        connection: ConnectionKey,
+        exchange: ExchangeNumber,
+        route: Route,
+        version: Version,
+        time: Monotonic,
+        content: bool,
+    ) -> Self {
+        let head = RequestHead {
+            method: "",
+            target: "",
+            version,
+            fields: Fields::default(),
+        };
+        let mut this = Self::new(connection, exchange, route, &head, time, 0, content);
+        this.call.gaps.request_unseen = true;
+        this.is_certain = false;
+        this.first_chunk_missed = true;
+        this
     }
 
     /// Only one direction of the connection is seen.
@@ -321,10 +361,20 @@ impl Exchange {
     pub(super) fn response_body(&mut self, part: &BodyPart<'_>, time: Monotonic, budget: usize) {
         if let BodyPart::Hole(hole) = part {
             self.call.gaps.response_hole |= hole.reason != HoleReason::Undecodable;
+            self.first_chunk_missed |= self.call.timings.first_chunk.is_none();
             self.call.gaps.undecodable |= hole.reason == HoleReason::Undecodable;
         }
         // Taken out for as long as its frames are read into the rest of the exchange.
         let mut answer = std::mem::replace(&mut self.answer, Answer::Opaque);
+        // The head of the response was missed.
+        if matches!(answer, Answer::Waiting) {
+            self.call.gaps.headers_unknown = true;
+            answer = match (self.reading.looks_into_bodies(), self.call.streaming) {
+                (true, true) => Answer::Frames(Box::default()),
+                (true, false) => Answer::Document(Body::new(self.keep)),
+                (false, _) => Answer::Opaque,
+            };
+        }
         if let (Answer::Unknown, BodyPart::Bytes([first, ..])) = (&answer, part) {
             // An event-stream begins with the length of its first message, which is below 16 MiB; JSON with a character.
             answer = if *first == 0 {
@@ -444,7 +494,7 @@ impl Exchange {
                 if self.reading.event(event_type, message.payload).is_err() {
                     self.response_unreadable();
                 }
-                if self.reading.facts.spoke {
+                if self.reading.facts.spoke && !self.first_chunk_missed {
                     self.call.timings.first_chunk.get_or_insert(time);
                 }
                 if let Some((code, message)) = self.reading.facts.error.take() {
@@ -484,6 +534,7 @@ impl Exchange {
             mut call,
             keep: _,
             is_certain: _,
+            first_chunk_missed: _,
             envelopes: _,
             request: _,
             answer: _,

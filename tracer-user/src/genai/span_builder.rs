@@ -94,7 +94,9 @@ fn failure(call: &Call) -> Option<Failed> {
             description: failure.message.clone().unwrap_or_default(),
         });
     }
+    // Where only one direction is seen, a response may well have come.
     if call.status.is_none()
+        && !call.gaps.unpaired
         && matches!(
             call.completion,
             Completion::Closed(Phase::Request | Phase::Waiting)
@@ -216,7 +218,11 @@ fn attributes(call: &Call, operation: Option<&'static str>, failed: Option<&Fail
         semconv::HTTP_RESEND_COUNT,
         Some(call.attempt.resends).filter(|resends| *resends > 0),
     );
-    list.count(semconv::THREAD_ID, Some(call.thread.into()));
+    // That of the request.
+    list.count(
+        semconv::THREAD_ID,
+        (!call.gaps.request_unseen).then_some(call.thread.into()),
+    );
 
     list.strings(
         semconv::STOP_REASONS,

@@ -116,6 +116,48 @@ fn a_converse_call_as_a_span() {
 }
 
 #[test]
+fn a_request_seen_alone_is_not_one_that_got_no_answer() {
+    let closed = |play: &mut Play| {
+        play.request("{}").end(Completion::Closed(Phase::Waiting));
+        span(&play.call())
+    };
+    let alone = closed(&mut Play::converse().unpaired());
+    assert_eq!(alone.status, SpanStatus::Unset);
+    assert_eq!(attribute(&alone, semconv::ERROR_TYPE), None);
+    let reasons = ["unpaired", "closed"].map(str::to_owned).to_vec();
+    assert_eq!(
+        attribute(&alone, semconv::INCOMPLETE),
+        Some(&Value::Strings(reasons))
+    );
+    let unanswered = closed(&mut Play::converse());
+    assert!(attribute(&unanswered, semconv::ERROR_TYPE).is_some());
+}
+
+#[test]
+fn an_answer_seen_alone_tells_nothing_of_its_request() {
+    let mut play = Play::converse().unpaired();
+    play.response(200, &[STREAM, ("x-amzn-requestid", "r-1")]);
+    play.part(&BodyPart::Bytes(&frame(
+        "event",
+        "messageStop",
+        r#"{"stopReason": "end_turn"}"#,
+    )));
+    let span = span(&play.call());
+    let reasons = ["request_unseen", "unpaired"].map(str::to_owned).to_vec();
+    assert_eq!(
+        attribute(&span, semconv::INCOMPLETE),
+        Some(&Value::Strings(reasons))
+    );
+    for name in [
+        semconv::THREAD_ID,
+        semconv::REQUEST_MODEL,
+        semconv::RESPONSE_TIME_TO_FIRST_CHUNK,
+    ] {
+        assert_eq!(attribute(&span, name), None, "{name}");
+    }
+}
+
+#[test]
 fn a_stream_tells_its_first_chunk() {
     let mut play = Play::converse_stream();
     play.request("{}").response(200, &[STREAM]);

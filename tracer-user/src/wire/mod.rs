@@ -122,7 +122,11 @@ impl Conversation {
         let Protocol::Undecided(sniffed) = &mut self.protocol else {
             return;
         };
-        let late = self.beginning.joined_late;
+        let Beginning {
+            joined_late: late,
+            unpaired,
+            offset,
+        } = self.beginning;
         let Piece {
             direction,
             bytes,
@@ -150,10 +154,9 @@ impl Conversation {
         let known = first.bytes.len();
         let room = SNIFFED_MAX.saturating_sub(known);
         first.bytes.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-        let offset = self.beginning.offset;
         let mut reader = match (sniff::start(&first.bytes), direction) {
             (Start::Undecided, _) => return,
-            (Start::Response, Direction::Read) if late => {
+            (Start::Response, Direction::Read) if late || unpaired => {
                 Protocol::Http1(Box::new(Http1::new(Met::AtResponse, offset)))
             }
             (Start::Request, Direction::Write) | (Start::Response, Direction::Read) => {
@@ -163,7 +166,7 @@ impl Conversation {
                 Protocol::Http2(Box::new(Http2::from_preface(offset)))
             }
             (Start::Http2Client, Direction::Write) | (Start::Http2Server, Direction::Read) if !late => {
-                Protocol::Http2(Box::new(Http2::new(offset, self.beginning.unpaired)))
+                Protocol::Http2(Box::new(Http2::new(offset, unpaired)))
             }
             (Start::Http2Client, Direction::Read) => {
                 self.give_up(context);

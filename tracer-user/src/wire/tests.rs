@@ -70,6 +70,7 @@ pub(super) struct Scene {
     read: u64,
     written: u64,
     late: bool,
+    unpaired: bool,
 }
 
 pub(super) const CONNECTION: ConnectionKey = ConnectionKey {
@@ -91,6 +92,14 @@ impl Scene {
     pub(super) fn joined_late() -> Self {
         Self {
             late: true,
+            ..Self::default()
+        }
+    }
+
+    /// A connection of which only one direction is seen.
+    pub(super) fn unpaired() -> Self {
+        Self {
+            unpaired: true,
             ..Self::default()
         }
     }
@@ -186,7 +195,7 @@ impl Scene {
 
     pub(super) fn call(&mut self, direction: Direction, bytes: &[u8]) -> &mut Self {
         let time = self.now();
-        let joined_late = self.late;
+        let (joined_late, unpaired) = (self.late, self.unpaired);
         let offset = self.offset(direction);
         let stream_offset = *offset;
         *offset += bytes.len() as u64;
@@ -199,7 +208,7 @@ impl Scene {
             call_length: bytes.len() as u64,
             call_offset: 0,
             joined_late,
-            unpaired: false,
+            unpaired,
             bytes: bytes.to_vec().into(),
         }));
         self
@@ -221,6 +230,26 @@ fn other_protocols_are_foreign() {
         Scene::new().read("220 mail ready\r\n").close().lines(),
         ["foreign", "gone"]
     );
+}
+
+#[test]
+fn a_direction_that_stands_alone_tells_its_half() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let lines = Scene::unpaired().read(answer).read(answer).close().lines();
+    assert_eq!(
+        lines,
+        [
+            "0 200",
+            "0 < ok",
+            "0 Complete",
+            "1 200",
+            "1 < ok",
+            "1 Complete",
+            "gone"
+        ]
+    );
+    let lines = Scene::unpaired().write("GET /a HTTP/1.1\r\n\r\n").close().lines();
+    assert_eq!(lines, ["0 GET /a", "0 sent", "0 Closed(Waiting)", "gone"]);
 }
 
 #[test]

@@ -76,6 +76,11 @@ impl Play {
         self
     }
 
+    pub(crate) fn unpaired(mut self) -> Self {
+        self.calls.unpaired(CONNECTION);
+        self
+    }
+
     pub(crate) fn with_content(mut self) -> Self {
         self.calls = Calls::new(true);
         self

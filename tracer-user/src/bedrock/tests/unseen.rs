@@ -3,7 +3,7 @@
 use super::play::{EVENTSTREAM, Play, chunk, frame};
 use crate::bedrock::operation::Operation;
 use crate::event::Verdict;
-use crate::http::BodyPart;
+use crate::http::{BodyPart, Hole, HoleReason};
 
 fn played(headers: &[(&str, &str)], parts: &[Vec<u8>]) -> Play {
     let mut play = Play::converse();
@@ -99,6 +99,77 @@ fn a_stream_is_known_by_its_frames_where_no_header_is() {
         .answer(r#"{"items": []}"#)
         .end(crate::http::Completion::Complete);
     assert!(other.calls_so_far().is_empty() && other.verdicts().is_empty());
+}
+
+#[test]
+fn a_stream_met_in_the_middle_is_known_by_the_events_that_follow() {
+    let mut play = Play::converse();
+    let delta = frame(
+        "event",
+        "contentBlockDelta",
+        r#"{"contentBlockIndex": 0, "delta": {"text": "Hi"}}"#,
+    );
+    let stop = frame("event", "messageStop", r#"{"stopReason": "end_turn"}"#);
+    play.part(&hole(None))
+        .part(&BodyPart::Bytes(&delta[delta.len() / 2..]));
+    assert!(play.verdicts().is_empty());
+    play.part(&BodyPart::Bytes(&delta)).part(&BodyPart::Bytes(&stop));
+    assert_eq!(play.verdicts()[0].1, Verdict::Want);
+    let call = play.call();
+    assert_eq!(call.route.operation, Operation::ConverseStream);
+    assert_eq!(call.stop_reasons[0].wire, "end_turn");
+    assert!(
+        call.streaming && call.gaps.request_unseen && call.gaps.response_hole && call.gaps.headers_unknown
+    );
+    assert_eq!(
+        (call.status, call.timings.first_chunk),
+        (None, None),
+        "nobody saw them"
+    );
+}
+
+#[test]
+fn an_answer_whose_head_was_missed_is_that_of_its_request() {
+    let stop = frame("event", "messageStop", r#"{"stopReason": "end_turn"}"#);
+    let mut play = Play::converse_stream().over_http2();
+    play.request("{}").part(&hole(None)).part(&BodyPart::Bytes(&stop));
+    let call = play.call();
+    assert_eq!(call.stop_reasons[0].wire, "end_turn");
+    assert!(call.gaps.response_hole && call.gaps.headers_unknown && !call.gaps.request_unseen);
+    assert_eq!((call.status, call.timings.first_chunk), (None, None));
+}
+
+#[test]
+fn the_answer_to_another_service_is_not_taken_for_one_whose_request_was_missed() {
+    let mut play = Play::foreign().over_http2();
+    play.request("{}").response(200, &[EVENTSTREAM]);
+    play.part(&BodyPart::Bytes(&frame(
+        "event",
+        "metadata",
+        r#"{"usage": {"inputTokens": 4}}"#,
+    )));
+    play.end(crate::http::Completion::Complete);
+    assert!(play.calls_so_far().is_empty() && play.verdicts().is_empty());
+}
+
+#[test]
+fn a_connection_whose_requests_are_not_understood_gets_time_to_show_what_it_is() {
+    let mut play = Play::converse();
+    for _ in 0..31 {
+        play.partial_response(200).answer(r#"{"items": []}"#);
+        play.end(crate::http::Completion::Complete).again();
+    }
+    assert!(play.verdicts().is_empty());
+    play.partial_response(200).answer(r#"{"items": []}"#);
+    play.end(crate::http::Completion::Complete);
+    assert_eq!(play.verdicts()[0].1, Verdict::Ignore);
+}
+
+fn hole(length: Option<u64>) -> BodyPart<'static> {
+    BodyPart::Hole(Hole {
+        length,
+        reason: HoleReason::Lost,
+    })
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What is missed of a conversation over HTTP/2, and what is told all the same.
 
 use super::streams::CUT_MAX_NS;
-use super::tests::{END_STREAM, PADDED, begun, data, headers, ok, post, reset};
+use super::tests::{END_STREAM, PADDED, begun, data, headers, ok, post, reset, settings};
 use crate::counters::Counter;
 use crate::event::Direction::{Read, Write};
+use crate::hpack::frame::PREFACE;
 use crate::wire::tests::Scene;
 
 #[test]
@@ -305,4 +306,31 @@ fn what_only_looked_like_a_frame_does_not_make_a_connection_http2() {
         ["0 GET /a", "0 sent", "0 204", "0 Complete", "gone"]
     );
     assert_eq!(counters.get(Counter::ConnectionsHttp2), 0);
+}
+
+#[test]
+fn a_direction_that_stands_alone_tells_its_half() {
+    let lines = Scene::unpaired()
+        .read(settings())
+        .read([headers(0, 1, &ok()), data(END_STREAM, 1, b"x")].concat())
+        .read(headers(0, 3, &ok()))
+        .close()
+        .lines();
+    assert_eq!(
+        lines,
+        [
+            "0 200",
+            "0 < x",
+            "0 Complete",
+            "1 200",
+            "1 Closed(Response)",
+            "gone"
+        ]
+    );
+    let lines = Scene::unpaired()
+        .write([&PREFACE[..], &settings()].concat())
+        .write(headers(END_STREAM, 1, &post("/one")))
+        .close()
+        .lines();
+    assert_eq!(lines, ["0 POST /one", "0 sent", "0 Closed(Waiting)", "gone"]);
 }
