@@ -16,6 +16,8 @@ use crate::span::{Span, from_otlp_json_lines};
 
 /// What geophone says on standard error once its probes are in place.
 const READY: &str = "geophone: tracing";
+/// What its log says when programs that are installed have their probes as well.
+const LOOKED_AHEAD: &str = "installed programs have their probes";
 
 const CAPTURE: &str = "capture.pcapng";
 
@@ -375,17 +377,21 @@ impl Agent {
 
     /// Traces every process of the host and waits until the probes are in place.
     pub fn run() -> Result<Self> {
-        Self::run_with_programs_in(&[])
-    }
-
-    /// The same on a host where programs are installed in these folders too.
-    pub fn run_with_programs_in(folders: &[PathBuf]) -> Result<Self> {
         let mut command = Command::new(geophone()?);
         command.args(["run", "--format", "otlp-json"]);
+        Self::start(&mut command)
+    }
+
+    /// The same on a host where programs are installed in these folders too; waits until they have been looked at.
+    pub fn run_with_programs_in(folders: &[PathBuf]) -> Result<Self> {
+        let mut command = Command::new(geophone()?);
+        command.args(["run", "--verbose", "--format", "otlp-json"]);
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = folders.iter().cloned().chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(folders)?);
-        Self::start(&mut command)
+        let agent = Self::start(&mut command)?;
+        agent.program.wait_for_stderr(LOOKED_AHEAD)?;
+        Ok(agent)
     }
 
     /// Starts a geophone command line that traces and waits until the probes are in place.

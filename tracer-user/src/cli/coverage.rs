@@ -1,10 +1,11 @@
 //! Says at the start who is traced and who is not, and why: no probe on a process is never silent.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use super::note;
-use crate::probe::coverage::{Coverage, Verdict};
+use crate::probe::coverage::{Coverage, Figures, Verdict};
 
 /// How the processes stand that were asked for, one by one.
 pub(super) fn tell_processes(found: &[Coverage], pids: &[u32]) {
@@ -37,9 +38,30 @@ pub(super) fn tell_host(found: &[Coverage]) {
     };
     let traced = count(Verdict::Traced);
     let not_traced = count(Verdict::NotTraceable) + count(Verdict::Traceable);
+    let figures = Figures::of(found);
     note(format_args!(
-        "{traced} processes with TLS have probes, {not_traced} cannot be traced (`geophone doctor` says why)"
+        "{traced} processes with TLS have probes{}, {not_traced} cannot be traced{} (`geophone doctor` says why)",
+        Parts(&figures.traced),
+        Parts(&figures.not_traced),
     ));
+}
+
+/// ` (OpenSSL: 3, rustls: 1)`, or nothing.
+struct Parts<'a>(&'a BTreeMap<&'static str, u64>);
+
+impl fmt::Display for Parts<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = " (";
+        for (name, count) in self.0 {
+            write!(formatter, "{separator}{name}: {count}")?;
+            separator = ", ";
+        }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            formatter.write_str(")")
+        }
+    }
 }
 
 /// The executable and, where the next word is no option, that as well: an interpreter's script. More of a command line may
@@ -63,6 +85,13 @@ fn is_script(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_told_by_library_where_there_are_any() {
+        let figures = BTreeMap::from([("OpenSSL", 3), ("rustls", 1)]);
+        assert_eq!(Parts(&figures).to_string(), " (OpenSSL: 3, rustls: 1)");
+        assert_eq!(Parts(&BTreeMap::new()).to_string(), "");
+    }
 
     #[test]
     fn a_command_line_is_told_only_as_far_as_it_says_which_program_it_is() {

@@ -11,6 +11,7 @@ use super::failure::Failure;
 use crate::probe::checks::{self, Check, Status};
 use crate::probe::coverage::{self, Coverage, Verdict};
 use crate::probe::inspect;
+use crate::probe::places::{self, Installed};
 
 /// Looks at the host and at every process, and prints what it finds.
 pub(super) fn examine() -> Result<ExitCode, Failure> {
@@ -18,6 +19,7 @@ pub(super) fn examine() -> Result<ExitCode, Failure> {
         checks: checks::checks(),
         processes: coverage::survey(),
         hidden: hidden_processes(),
+        installed: places::installed(),
     };
     tell(&report)?;
     Ok(if report.can_trace() {
@@ -60,6 +62,8 @@ struct Report {
     processes: Vec<Coverage>,
     /// Processes that we may not look into.
     hidden: usize,
+    /// Programs that need not run yet.
+    installed: Installed,
 }
 
 impl Report {
@@ -107,6 +111,7 @@ impl fmt::Display for Report {
         if self.hidden > 0 {
             writeln!(f, "Processes that only root may look into: {}", self.hidden)?;
         }
+        write_installed(f, &self.installed)?;
         if self.can_trace() {
             writeln!(f, "This host can be traced.")
         } else {
@@ -145,6 +150,36 @@ fn write_process(f: &mut fmt::Formatter<'_>, process: &Coverage) -> fmt::Result 
     Ok(())
 }
 
+fn write_installed(f: &mut fmt::Formatter<'_>, installed: &Installed) -> fmt::Result {
+    let Installed {
+        looked_into,
+        is_cut,
+        with_tls,
+        refused,
+    } = installed;
+    writeln!(f, "\nInstalled programs with TLS of their own")?;
+    for (index, (path, resolved)) in with_tls.iter().enumerate() {
+        let when = if index < places::MAX_ATTACHED {
+            "probes before it runs"
+        } else {
+            "probes as it starts"
+        };
+        writeln!(f, "  {}: {resolved}, {when}", path.display())?;
+    }
+    for (path, reason) in refused {
+        writeln!(f, "  {}: not traced: {reason}", path.display())?;
+    }
+    writeln!(
+        f,
+        "  {looked_into} looked into, of PATH, the usual places of tools in each home, and node_modules{}\n",
+        if *is_cut {
+            "; there are more, which are looked into as they start"
+        } else {
+            ""
+        }
+    )
+}
+
 /// Processes whose mappings we may not read.
 fn hidden_processes() -> usize {
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -169,6 +204,7 @@ fn hidden_processes() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::resolve::Unresolved;
 
     #[test]
     fn a_host_that_lacks_something_is_told_what_and_how_to_get_it() {
@@ -182,6 +218,15 @@ mod tests {
             checks: vec![check],
             processes: Vec::new(),
             hidden: 2,
+            installed: Installed {
+                looked_into: 40,
+                is_cut: true,
+                with_tls: Vec::new(),
+                refused: vec![(
+                    PathBuf::from("/opt/tool"),
+                    Unresolved::NoSymbols { library: "OpenSSL" },
+                )],
+            },
         };
         assert!(!report.can_trace());
         assert_eq!(
@@ -195,6 +240,12 @@ mod tests {
              \n\
              Other processes without TLS that geophone knows: 0\n\
              Processes that only root may look into: 2\n\
+             \n\
+             Installed programs with TLS of their own\n\
+             \x20 /opt/tool: not traced: OpenSSL without symbols: its functions cannot be found safely\n\
+             \x20 40 looked into, of PATH, the usual places of tools in each home, and node_modules; there are more, which are \
+             looked into as they start\n\
+             \n\
              This host cannot be traced now: see what is marked `missing` above.\n"
         );
     }

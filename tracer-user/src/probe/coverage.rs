@@ -1,6 +1,6 @@
 //! Is a process traced, and if not, why: one verdict a process that a person can read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +80,50 @@ impl Coverage {
             })
             .min()
             .unwrap_or(Verdict::NoTls)
+    }
+}
+
+/// How many processes stand how: for whom a list would be too long.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Processes with probes, by library; one with two libraries counts for both.
+    pub traced: BTreeMap<&'static str, u64>,
+    /// Processes of which nothing is traced, by what is in the way.
+    pub not_traced: BTreeMap<&'static str, u64>,
+}
+
+impl Figures {
+    /// Counts.
+    pub fn of(processes: &[Coverage]) -> Self {
+        let mut figures = Self::default();
+        for process in processes {
+            let is_traced = process.verdict() == Verdict::Traced;
+            let mut traced = BTreeSet::new();
+            let mut reasons = BTreeSet::new();
+            for library in &process.libraries {
+                match &library.status {
+                    LibraryStatus::Traced { resolved, .. } => {
+                        traced.extend(resolved.libraries.iter().map(|library| library.name));
+                    }
+                    LibraryStatus::Traceable(_) => {
+                        reasons.insert("probes not in place");
+                    }
+                    LibraryStatus::Failed { .. } => {
+                        reasons.insert("probes refused by the kernel");
+                    }
+                    LibraryStatus::NotTraceable(reason) => {
+                        reasons.insert(reason.kind());
+                    }
+                }
+            }
+            for library in traced {
+                *figures.traced.entry(library).or_default() += 1;
+            }
+            for reason in reasons.into_iter().filter(|_| !is_traced) {
+                *figures.not_traced.entry(reason).or_default() += 1;
+            }
+        }
+        figures
     }
 }
 
@@ -172,4 +216,66 @@ pub(super) fn of_process(
         executable,
         libraries,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolve::{Known, Library};
+    use super::*;
+
+    fn process(libraries: Vec<LibraryStatus>) -> Coverage {
+        let libraries = libraries.into_iter().map(|status| LibraryCoverage {
+            path: PathBuf::from("/opt/program"),
+            status,
+        });
+        Coverage {
+            pid: 1,
+            executable: String::new(),
+            command_line: Vec::new(),
+            libraries: libraries.collect(),
+        }
+    }
+
+    fn traced(names: &[&'static str]) -> LibraryStatus {
+        let libraries = names.iter().map(|&name| Library {
+            name,
+            version: None,
+            provider: None,
+            resolver: "symbols",
+            points: Vec::new(),
+        });
+        LibraryStatus::Traced {
+            resolved: Arc::new(Resolved {
+                libraries: libraries.collect(),
+                refused: Vec::new(),
+                build_id: None,
+            }),
+            probes: 4,
+        }
+    }
+
+    #[test]
+    fn processes_count_by_library_and_by_what_is_in_the_way() {
+        let java = || LibraryStatus::NotTraceable(Unresolved::Unsupported(Known::Java));
+        let half = LibraryStatus::NotTraceable(Unresolved::Refused {
+            library: "rustls 0.24.0".to_owned(),
+            reason: "this version is not known yet".to_owned(),
+        });
+        let figures = Figures::of(&[
+            process(vec![traced(&["OpenSSL"])]),
+            process(vec![traced(&["OpenSSL"]), traced(&["rustls", "rustls"])]),
+            process(vec![java()]),
+            // A native library beside Java's own is traced.
+            process(vec![java(), traced(&["s2n-tls"])]),
+            process(vec![half]),
+            process(vec![]),
+        ]);
+        let by_library: Vec<_> = figures.traced.into_iter().collect();
+        assert_eq!(by_library, [("OpenSSL", 2), ("rustls", 1), ("s2n-tls", 1)]);
+        let by_reason: Vec<_> = figures.not_traced.into_iter().collect();
+        assert_eq!(
+            by_reason,
+            [("Java", 1), ("half an anchor, or an unknown version", 1)]
+        );
+    }
 }

@@ -34,6 +34,8 @@ pub enum Found {
     Attach(Target),
     /// Nothing uses this file any more: take its probes away.
     Detach(FileIdentity),
+    /// All installed programs have been looked at, and this many of them were offered.
+    LookedAhead(usize),
 }
 
 /// Knows which files have probes and which should have.
@@ -339,7 +341,10 @@ impl Finder {
                 self.offer(looked.into_target(), found);
             }
             Done::Known(looked) => self.files.learn(&looked),
-            Done::Round(expected) => self.expected = expected,
+            Done::Round(expected) => {
+                found.push(Found::LookedAhead(expected.len()));
+                self.expected = expected;
+            }
         }
     }
 
@@ -392,7 +397,7 @@ impl Finder {
             }
         }
         let prepared = match self.scope {
-            Followed::All => [prescan::system(), prescan::programs()].concat(),
+            Followed::All => prescan::system(),
             Followed::Processes(_) => self.prepared.clone(),
         };
         for path in prepared {

@@ -15,7 +15,7 @@ pub mod inspect;
 mod loader;
 pub mod maps;
 mod multi;
-mod places;
+pub mod places;
 mod prescan;
 pub mod process;
 pub mod resolve;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::copies::Copies;
 use super::files::{FileIdentity, Files, Looked, Opened, Outcome};
 use super::prescan::search_path;
+use super::resolve::{Resolved, Unresolved};
 use super::workers::Done;
 
 /// Files looked into in one round.
@@ -24,7 +25,7 @@ const MAX_BYTES: u64 = 8 << 30;
 /// After this long a round ends.
 const MAX_TIME: Duration = Duration::from_mins(1);
 /// Programs that get probes before they run. A probe keeps its file, and the file system that it is on, in use.
-pub(super) const MAX_ATTACHED: usize = 64;
+pub const MAX_ATTACHED: usize = 64;
 /// No program with a TLS library in it is smaller.
 const SMALLEST: u64 = 1 << 20;
 /// A larger one is left until it runs.
@@ -79,6 +80,54 @@ const REMOTE: [u64; 9] = [
 #[derive(Debug, Default)]
 pub(super) struct Seen(HashMap<FileIdentity, bool>);
 
+/// What looking at everything that is installed gives, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Programs that were looked into.
+    pub looked_into: usize,
+    /// There are more, beyond the bounds.
+    pub is_cut: bool,
+    /// Those with TLS in them.
+    pub with_tls: Vec<(PathBuf, Arc<Resolved>)>,
+    /// Those with TLS that cannot be traced.
+    pub refused: Vec<(PathBuf, Unresolved)>,
+}
+
+/// Looks at everything that is installed, as `run` does in the background.
+pub fn installed() -> Installed {
+    let begin = Instant::now();
+    let copies = Arc::default();
+    let mut files = Files::new(Arc::clone(&copies));
+    let mut installed = Installed {
+        looked_into: 0,
+        is_cut: false,
+        with_tls: Vec::new(),
+        refused: Vec::new(),
+    };
+    let mut bytes = 0;
+    for (path, size) in candidates() {
+        bytes += size;
+        if bytes > MAX_BYTES || begin.elapsed() > MAX_TIME {
+            installed.is_cut = true;
+            break;
+        }
+        let Ok(Opened::Unknown(unknown)) = files.open_path(&path) else {
+            continue;
+        };
+        let looked = unknown.look(&copies);
+        files.learn(&looked);
+        installed.looked_into += 1;
+        match looked.outcome {
+            Outcome::Tls(resolved) => installed.with_tls.push((path, resolved)),
+            Outcome::Other(reason @ (Unresolved::Refused { .. } | Unresolved::NoSymbols { .. })) => {
+                installed.refused.push((path, reason));
+            }
+            Outcome::Other(_) => {}
+        }
+    }
+    installed
+}
+
 /// Looks at these programs; gives the files that are to have probes.
 pub(super) fn look(
     seen: &mut Seen,
@@ -129,6 +178,20 @@ fn done(looked: Looked, expected: usize) -> Done {
     } else {
         Done::Known(looked)
     }
+}
+
+/// Programs that a script of an npm package may start: those for this platform, of the `node_modules` that it lies in.
+pub(super) fn started_by(script: &Path) -> Vec<PathBuf> {
+    const MAX_PROGRAMS: usize = 16;
+    let mut found: Vec<PathBuf> = script
+        .ancestors()
+        .filter(|folder| folder.ends_with("node_modules"))
+        .flat_map(packages)
+        .flat_map(|folder| entries(&folder))
+        .filter(|path| path.metadata().is_ok_and(|metadata| is_program(&metadata)))
+        .collect();
+    found.truncate(MAX_PROGRAMS);
+    found
 }
 
 /// Programs that are worth a look, each once, with their sizes; tools of users first.

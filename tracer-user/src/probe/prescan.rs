@@ -5,8 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use super::places;
 
 /// Folders that loaders search, beside those that `/etc/ld.so.conf.d` names.
 const LIBRARY_FOLDERS: [&str; 8] = [
@@ -22,25 +23,6 @@ const LIBRARY_FOLDERS: [&str; 8] = [
 
 /// Programs that carry TLS in their own executable.
 const PROGRAMS: [&str; 2] = ["node", "nodejs"];
-
-/// Folders of programs, beside those of the search path (a service may have a short one).
-const PROGRAM_FOLDERS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/opt", "/snap/bin"];
-
-/// The same in the homes of people.
-const HOME_FOLDERS: [&str; 6] = [
-    "bin",
-    ".local/bin",
-    ".cargo/bin",
-    ".bun/bin",
-    ".deno/bin",
-    "go/bin",
-];
-
-/// No program with a TLS library inside is smaller.
-const PROGRAM_SIZE_MIN: u64 = 1 << 20;
-
-/// Most programs that are looked into before they run.
-const PROGRAMS_MAX: usize = 1000;
 
 /// A script may name a script; Linux follows four (`BINPRM_MAX_RECURSION` is 5 with the program itself).
 const MAX_INTERPRETERS: usize = 4;
@@ -64,31 +46,8 @@ pub(super) fn system() -> Vec<PathBuf> {
     distinct(libraries.chain(programs))
 }
 
-/// Programs that are installed where people install programs, and large enough to hold a TLS library: who starts one of them and
-/// calls at once is seen, which no look at a program that runs already is quick enough for.
-pub(super) fn programs() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = env::split_paths(&search_path()).collect();
-    folders.extend(PROGRAM_FOLDERS.iter().map(PathBuf::from));
-    for home in entries(Path::new("/home")).chain([PathBuf::from("/root")]) {
-        folders.extend(HOME_FOLDERS.iter().map(|folder| home.join(folder)));
-    }
-    for package in entries(Path::new("/opt")) {
-        folders.push(package.join("bin"));
-    }
-    let programs = distinct(folders.into_iter())
-        .into_iter()
-        .flat_map(|folder| entries(&folder).collect::<Vec<_>>())
-        .filter(|path| {
-            path.metadata().is_ok_and(|file| {
-                file.is_file() && file.len() >= PROGRAM_SIZE_MIN && file.permissions().mode() & 0o111 != 0
-            })
-        })
-        .take(PROGRAMS_MAX);
-    distinct(programs)
-}
-
-/// Files that a command is going to run code from: its program, the interpreters of a script, and TLS libraries of the
-/// prefix that each is installed in (`/opt/conda/bin/python` has `/opt/conda/lib`).
+/// Files that a command is going to run code from: its program, the interpreters of a script, TLS libraries of the prefix that
+/// each is installed in (`/opt/conda/bin/python` has `/opt/conda/lib`), and the programs that a script of an npm package starts.
 pub(super) fn command(program: &OsStr) -> Vec<PathBuf> {
     let search_path = search_path();
     let mut files = Vec::new();
@@ -96,13 +55,12 @@ pub(super) fn command(program: &OsStr) -> Vec<PathBuf> {
     for _ in 0..=MAX_INTERPRETERS {
         let Some(file) = next else { break };
         next = interpreter(&file, &search_path);
-        if let Some(prefix) = file
-            .canonicalize()
-            .ok()
-            .as_deref()
-            .and_then(|real| real.parent()?.parent())
-        {
+        let real = file.canonicalize().unwrap_or_default();
+        if let Some(prefix) = real.parent().and_then(Path::parent) {
             files.extend(tls_libraries(&prefix.join("lib")));
+        }
+        if next.is_some() {
+            files.extend(places::started_by(&real));
         }
         files.push(file);
     }
@@ -173,7 +131,7 @@ fn distinct(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -185,25 +143,6 @@ mod tests {
             .filter(|path| path.file_name() == Some(OsStr::new("libssl.so.3")))
             .collect();
         assert_eq!(libraries.len(), 1, "{found:?}");
-    }
-
-    #[test]
-    fn a_large_program_of_the_system_is_found_before_it_runs() {
-        let node = find_program(OsStr::new("node"), &search_path()).map(|node| node.canonicalize().unwrap());
-        let found = programs();
-        assert!(found.len() < PROGRAMS_MAX, "{}", found.len());
-        for program in &found {
-            assert!(
-                program.metadata().unwrap().len() >= PROGRAM_SIZE_MIN,
-                "{program:?}"
-            );
-        }
-        match node {
-            Some(node) if node.metadata().unwrap().len() >= PROGRAM_SIZE_MIN => {
-                assert!(found.contains(&node));
-            }
-            _ => eprintln!("*** NOT CHECKED: this system has no large node ***"),
-        }
     }
 
     #[test]
@@ -228,6 +167,29 @@ mod tests {
         for expected in [script, python, library] {
             assert!(found.contains(&expected.canonicalize().unwrap()), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_script_of_an_npm_package_leads_to_the_program_that_it_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let modules = folder.path().join("lib/node_modules");
+        let processor = if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "x64"
+        };
+        let program = modules.join(format!("@deno/linux-{processor}-glibc/deno"));
+        let script = modules.join("deno/bin.cjs");
+        for file in [&program, &script] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+        }
+        fs::write(&script, "#!/usr/bin/env sh\n").unwrap();
+        File::create(&program).unwrap().set_len(100 << 20).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let shim = folder.path().join("deno");
+        symlink(&script, &shim).unwrap();
+        let found = command(shim.as_os_str());
+        assert!(found.contains(&program.canonicalize().unwrap()), "{found:?}");
     }
 
     #[test]

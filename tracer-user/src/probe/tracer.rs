@@ -169,6 +169,9 @@ impl Tracer {
         for found in found {
             match found {
                 Found::Attach(target) => self.attach_target(&target),
+                Found::LookedAhead(programs) => {
+                    tracing::info!(programs, "installed programs have their probes");
+                }
                 Found::Detach(identity) => {
                     if let Some(attachment) = self.attachments.remove(&identity) {
                         self.kernel.detach(attachment);

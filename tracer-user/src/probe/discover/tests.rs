@@ -88,7 +88,7 @@ fn targets(found: Vec<Found>) -> Vec<Target> {
         .into_iter()
         .map(|found| match found {
             Found::Attach(target) => target,
-            Found::Detach(_) => panic!("nothing to detach"),
+            Found::Detach(_) | Found::LookedAhead(_) => panic!("nothing else: {found:?}"),
         })
         .collect()
 }

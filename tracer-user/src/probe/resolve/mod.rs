@@ -288,6 +288,22 @@ pub enum Unresolved {
     Io(String),
 }
 
+impl Unresolved {
+    /// In a few words that do not vary: to count by.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Unresolved::NoTls => "no TLS",
+            Unresolved::Unsupported(Known::Nss) => "NSS",
+            Unresolved::Unsupported(Known::Java) => "Java",
+            Unresolved::NoSymbols { .. } => "no symbols",
+            Unresolved::Refused { .. } => "half an anchor, or an unknown version",
+            Unresolved::Architecture(_) => "another processor",
+            Unresolved::Malformed(_) => "no readable ELF file",
+            Unresolved::Io(_) => "not readable",
+        }
+    }
+}
+
 /// TLS implementations that are recognised by cheap marks and not traced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Known {
