@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::errors::{Followed, Mention, callers, single};
+use super::errors::{Followed, Mention, Scan, callers, single};
 use super::image::{Function, Image};
 use super::openssl::{self, point};
 use super::openssl_internal::{READ, Signature, WRITE, plain};
@@ -29,6 +29,7 @@ pub(super) fn library(
     image: &Image<'_>,
     sibling: Sibling<'_>,
     naming: Naming<'_>,
+    scan: &Scan,
     followed: &[Followed],
     resolver: &'static str,
 ) -> Result<Library, Unresolved> {
@@ -37,10 +38,11 @@ pub(super) fn library(
         (&READ, Role::Read as fn(CountReturn) -> Role),
         (&WRITE, Role::Write),
     ] {
-        let found = one(image, naming, followed, signature, role).map_err(|reason| Unresolved::Refused {
-            library: "OpenSSL".to_owned(),
-            reason: format!("without symbols, and {reason}"),
-        })?;
+        let found =
+            one(image, naming, scan, followed, signature, role).map_err(|reason| Unresolved::Refused {
+                library: "OpenSSL".to_owned(),
+                reason: format!("without symbols, and {reason}"),
+            })?;
         points.push(found?);
     }
     Ok(openssl::library(image, sibling, resolver, points))
@@ -49,6 +51,7 @@ pub(super) fn library(
 fn one(
     image: &Image<'_>,
     naming: Naming<'_>,
+    scan: &Scan,
     followed: &[Followed],
     signature: &Signature,
     role: fn(CountReturn) -> Role,
@@ -58,7 +61,7 @@ fn one(
         .filter(|one| is_reported_as(one, naming, signature))
         .collect();
     let start = single(&candidates, signature.name)?.start;
-    let argument = count_argument(image, start).ok_or_else(|| {
+    let argument = count_argument(image, scan, start).ok_or_else(|| {
         format!(
             "no caller of {} shows where it tells how many bytes it moved",
             signature.name
@@ -91,8 +94,8 @@ fn is_reported_as(one: &Followed, naming: Naming<'_>, signature: &Signature) -> 
 }
 
 /// Which argument is the place for the count; `None` unless a caller shows it and none contradicts.
-fn count_argument(image: &Image<'_>, start: u64) -> Option<u8> {
-    let shown: BTreeSet<u8> = callers(image, start)
+fn count_argument(image: &Image<'_>, scan: &Scan, start: u64) -> Option<u8> {
+    let shown: BTreeSet<u8> = callers(image, scan, start)
         .into_iter()
         .filter_map(|caller| plain(image, caller))
         .filter(|proven| proven.address == start)

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+pub(super) use self::scan::Scan;
 use self::scan::Starts;
 use self::walk::Walk;
 use super::image::{Function, Image, Machine};
@@ -90,27 +91,34 @@ impl Resolver for ErrorSites {
             (true, true) => (old_sources, "OpenSSL"),
         };
         let texts: Vec<Range<u64>> = names.iter().map(|name| name.range.clone()).collect();
-        let mentions = scan::mentions(image, &texts);
+        let scan = scan::scan(image, &texts);
         // Else it is a text about the library, or a table of names: there is no code that reports under them.
-        let Some(name) = names.first().filter(|_| !mentions.is_empty()) else {
+        let Some(name) = names.first().filter(|_| !scan.mentions.is_empty()) else {
             return Vec::new();
         };
-        let Some(followed) = follow(image, &mentions, &texts) else {
-            return vec![Err(Unresolved::Refused {
-                library: library.to_owned(),
-                reason: "without symbols, and it has too much code to look through".to_owned(),
-            })];
-        };
         let is_boringssl = name.kind == Kind::CxxSource || name.text.contains("boringssl");
-        vec![match name.kind {
-            _ if is_boringssl => boringssl::library(image, name, &followed, self.name()),
-            Kind::Function => {
-                openssl_static::library(image, sibling, Naming::Name(&names), &followed, self.name())
+        let look = |with_pointers| {
+            let followed =
+                follow(image, &scan, &texts, with_pointers).ok_or_else(|| Unresolved::Refused {
+                    library: library.to_owned(),
+                    reason: "without symbols, and it has too much code to look through".to_owned(),
+                })?;
+            match name.kind {
+                _ if is_boringssl => boringssl::library(image, name, &followed, self.name()),
+                Kind::Function => openssl_static::library(
+                    image,
+                    sibling,
+                    Naming::Name(&names),
+                    &scan,
+                    &followed,
+                    self.name(),
+                ),
+                Kind::CSource | Kind::CxxSource => {
+                    openssl_static::library(image, sibling, Naming::Code, &scan, &followed, self.name())
+                }
             }
-            Kind::CSource | Kind::CxxSource => {
-                openssl_static::library(image, sibling, Naming::Code, &followed, self.name())
-            }
-        }]
+        };
+        vec![look(false).or_else(|_| look(true))]
     }
 }
 
@@ -157,12 +165,17 @@ fn names(image: &Image<'_>) -> Vec<Mention> {
     found.into_values().collect()
 }
 
-/// Follows every function that may hold one of the `mentions`; `None` when there are too many.
-fn follow(image: &Image<'_>, mentions: &[u64], texts: &[Range<u64>]) -> Option<Vec<Followed>> {
-    let starts = scan::starts(image, &regions(mentions));
+/// Follows every function that may hold one of the mentions; `None` when there are too many.
+fn follow(
+    image: &Image<'_>,
+    scan: &Scan,
+    texts: &[Range<u64>],
+    with_pointers: bool,
+) -> Option<Vec<Followed>> {
+    let starts = scan.starts(image, &regions(&scan.mentions), with_pointers);
     let mut followed = Vec::new();
     let mut steps = MAX_STEPS;
-    for start in near(&starts, mentions) {
+    for start in near(&starts, &scan.mentions) {
         let walk = walk::walk(image, &starts, start, texts);
         steps = steps.checked_sub(walk.steps)?;
         if !walk.reports.is_empty() {
@@ -176,10 +189,10 @@ fn follow(image: &Image<'_>, mentions: &[u64], texts: &[Range<u64>]) -> Option<V
 }
 
 /// Functions that may call the one at `address`, as long as the next function is away.
-pub(super) fn callers(image: &Image<'_>, address: u64) -> Vec<Function> {
+pub(super) fn callers(image: &Image<'_>, scan: &Scan, address: u64) -> Vec<Function> {
     const MAX_CALLERS: usize = 64;
     let calls = scan::calls(image, address);
-    let starts = scan::starts(image, &regions(&calls));
+    let starts = scan.starts(image, &regions(&calls), true);
     let mut found = BTreeSet::new();
     for call in calls {
         // The nearest few: one of them may be none.

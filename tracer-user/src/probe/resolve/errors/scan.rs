@@ -11,6 +11,8 @@ use super::super::pointers;
 
 /// Mentions and starts beyond this are those of a file made to keep us busy.
 const MAX_FOUND: usize = 1 << 16;
+/// Calls in one file; a program of 400 MB has about a million.
+const MAX_CALLS: usize = 1 << 24;
 
 /// How an address is known to be the start of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,15 +57,24 @@ impl Starts {
     }
 }
 
-/// Instructions that seem to load an address in one of `texts`, in order: `lea r64, [rip + d32]`, and `mov r32, imm32` where
-/// addresses are final.
-pub(super) fn mentions(image: &Image<'_>, texts: &[Range<u64>]) -> Vec<u64> {
-    let mut found = Vec::new();
+/// What one pass through all code gives.
+#[derive(Debug, Default)]
+pub(in super::super) struct Scan {
+    /// Instructions that seem to load an address in one of the texts, in order: `lea r64, [rip + d32]`, and `mov r32, imm32`
+    /// where addresses are final.
+    pub(super) mentions: Vec<u64>,
+    /// Where calls seem to lead.
+    targets: Vec<u64>,
+}
+
+/// Goes through all code once.
+pub(super) fn scan(image: &Image<'_>, texts: &[Range<u64>]) -> Scan {
+    let mut scan = Scan::default();
     let (Some(first), Some(last)) = (
         texts.iter().map(|text| text.start).min(),
         texts.iter().map(|text| text.end).max(),
     ) else {
-        return found;
+        return scan;
     };
     let is_text =
         |address: u64| (first..last).contains(&address) && texts.iter().any(|text| text.contains(&address));
@@ -72,26 +83,20 @@ pub(super) fn mentions(image: &Image<'_>, texts: &[Range<u64>]) -> Vec<u64> {
         .filter(|_| image.is_fixed)
         .filter_map(|text| Some(u32::try_from(text.start).ok()?.to_le_bytes()))
         .collect();
-    for stretch in image.code() {
+    let code = image.code();
+    let bounds = code.iter().map(|stretch| stretch.address).min().unwrap_or(0)
+        ..code
+            .iter()
+            .map(|stretch| stretch.address.saturating_add(stretch.size))
+            .max()
+            .unwrap_or(0);
+    for stretch in code {
         let full = image.windows(stretch, |address, window| {
-            for opcode in memchr_iter(0x8d, window) {
-                let Some(begin) = opcode.checked_sub(1) else {
-                    continue;
-                };
-                let Some([rex, _, model, a, b, c, d]) =
-                    window.get(begin..).and_then(|rest| rest.first_chunk::<7>())
-                else {
-                    continue;
-                };
-                // REX.W with or without R; mod 00, r/m 101.
-                if rex & 0xfb != 0x48 || model & 0xc7 != 0x05 {
-                    continue;
+            loads(address, window, |place, target| {
+                if is_text(target) {
+                    scan.mentions.push(place);
                 }
-                let place = address.wrapping_add(begin as u64);
-                if is_text(relative(place.wrapping_add(7), [*a, *b, *c, *d])) {
-                    found.push(place);
-                }
-            }
+            });
             for value in &finals {
                 for place in memmem::find_iter(window, value) {
                     let loads = place
@@ -99,87 +104,112 @@ pub(super) fn mentions(image: &Image<'_>, texts: &[Range<u64>]) -> Vec<u64> {
                         .and_then(|before| window.get(before))
                         .is_some_and(|opcode| opcode & 0xf8 == 0xb8);
                     if loads {
-                        found.push(address.wrapping_add(place as u64).wrapping_sub(1));
+                        scan.mentions
+                            .push(address.wrapping_add(place as u64).wrapping_sub(1));
                     }
                 }
             }
-            (found.len() > MAX_FOUND).then_some(())
+            calls_in(address, window, |_, target| {
+                if bounds.contains(&target) {
+                    scan.targets.push(target);
+                }
+            });
+            (scan.mentions.len() > MAX_FOUND || scan.targets.len() > MAX_CALLS).then_some(())
         });
         if full.is_some() {
-            return Vec::new();
+            return Scan::default();
         }
     }
-    found.sort_unstable();
-    found.dedup();
-    found
+    scan.mentions.sort_unstable();
+    scan.mentions.dedup();
+    scan
 }
 
-/// Everything in these regions that looks like the start of a function.
-pub(super) fn starts(image: &Image<'_>, regions: &[Range<u64>]) -> Starts {
-    let mut starts = Starts::default();
-    let (Some(first), Some(last)) = (
-        regions.first().map(|region| region.start),
-        regions.last().map(|region| region.end),
-    ) else {
-        return starts;
-    };
-    let is_in = |address: u64| {
-        (first..last).contains(&address)
-            && regions
-                .get(regions.partition_point(|region| region.end <= address))
-                .is_some_and(|region| region.contains(&address))
-    };
-    let full = each_call(image, |_, target| {
-        if is_in(target) {
-            starts.add(target, Evidence::Call);
+impl Scan {
+    /// Everything in these regions that looks like the start of a function. To look for pointers to them as well takes another
+    /// pass through all data.
+    pub(super) fn starts(&self, image: &Image<'_>, regions: &[Range<u64>], with_pointers: bool) -> Starts {
+        let mut starts = Starts::default();
+        let (Some(first), Some(last)) = (
+            regions.first().map(|region| region.start),
+            regions.last().map(|region| region.end),
+        ) else {
+            return starts;
+        };
+        let is_in = |address: u64| {
+            (first..last).contains(&address)
+                && regions
+                    .get(regions.partition_point(|region| region.end <= address))
+                    .is_some_and(|region| region.contains(&address))
+        };
+        for target in self.targets.iter().filter(|target| is_in(**target)) {
+            starts.add(*target, Evidence::Call);
         }
-        starts.0.len() > MAX_FOUND
-    });
-    if full {
-        return Starts::default();
-    }
-    for address in image.unwinding_starts(first..last) {
-        if is_in(address) {
-            starts.add(address, Evidence::Unwinding);
+        for address in image.unwinding_starts(first..last) {
+            if is_in(address) {
+                starts.add(address, Evidence::Unwinding);
+            }
         }
+        let pointers = if with_pointers {
+            pointers::to(image, MAX_FOUND, is_in).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        for pointer in pointers {
+            starts.add(pointer.value, Evidence::Pointer);
+        }
+        starts
     }
-    for pointer in pointers::to(image, MAX_FOUND, is_in).unwrap_or_default() {
-        starts.add(pointer.value, Evidence::Pointer);
-    }
-    starts
 }
 
 /// Instructions that seem to call a function, in order.
 pub(super) fn calls(image: &Image<'_>, function: u64) -> Vec<u64> {
     let mut found = Vec::new();
-    each_call(image, |place, target| {
-        if target == function {
-            found.push(place);
+    for stretch in image.code() {
+        let full = image.windows(stretch, |address, window| {
+            calls_in(address, window, |place, target| {
+                if target == function {
+                    found.push(place);
+                }
+            });
+            (found.len() > MAX_FOUND).then_some(())
+        });
+        if full.is_some() {
+            break;
         }
-        found.len() > MAX_FOUND
-    });
+    }
     found.sort_unstable();
     found.dedup();
     found
 }
 
-/// Hands over place and target of everything that looks like a call, until `look` has had enough; whether it had.
-fn each_call(image: &Image<'_>, mut look: impl FnMut(u64, u64) -> bool) -> bool {
-    image.code().into_iter().any(|stretch| {
-        let enough = image.windows(stretch, |address, window| {
-            for place in memchr_iter(0xe8, window) {
-                let Some(distance) = window.get(place + 1..).and_then(|rest| rest.first_chunk::<4>()) else {
-                    break;
-                };
-                let call = address.wrapping_add(place as u64);
-                if look(call, relative(call.wrapping_add(5), *distance)) {
-                    return Some(());
-                }
-            }
-            None
-        });
-        enough.is_some()
-    })
+/// Hands over place and target of every `lea r64, [rip + d32]`.
+fn loads(address: u64, window: &[u8], mut each: impl FnMut(u64, u64)) {
+    for opcode in memchr_iter(0x8d, window) {
+        let Some(begin) = opcode.checked_sub(1) else {
+            continue;
+        };
+        let Some([rex, _, model, a, b, c, d]) = window.get(begin..).and_then(|rest| rest.first_chunk::<7>())
+        else {
+            continue;
+        };
+        // REX.W with or without R; mod 00, r/m 101.
+        if rex & 0xfb == 0x48 && model & 0xc7 == 0x05 {
+            let place = address.wrapping_add(begin as u64);
+            each(place, relative(place.wrapping_add(7), [*a, *b, *c, *d]));
+        }
+    }
+}
+
+/// Hands over place and target of everything that looks like a `call`.
+fn calls_in(address: u64, window: &[u8], mut each: impl FnMut(u64, u64)) {
+    for place in memchr_iter(0xe8, window) {
+        let Some(distance) = window.get(place + 1..).and_then(|rest| rest.first_chunk::<4>()) else {
+            break;
+        };
+        let call = address.wrapping_add(place as u64);
+        each(call, relative(call.wrapping_add(5), *distance));
+    }
 }
 
 fn relative(next: u64, distance: [u8; 4]) -> u64 {
