@@ -1,6 +1,6 @@
 //! Whole processes with the system's OpenSSL: who is followed, who is not, and what is told of them.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use super::super::{Error, Options, Scope, Tracer};
 use super::{collect, is_root, joined, pieces};
 use crate::event::{Direction, ProbeEvent, ProcessKey};
 
-/// A client and a server that talk through memory, once a line comes on standard input. No certificate is needed: the
-/// cipher suite does without.
+/// A client and a server that talk through memory, once a line comes on standard input; a line on standard output tells
+/// that the library is there. No certificate is needed: the cipher suite does without.
 const TALK: &str = r#"
 import ssl, sys
+print("ready", flush=True)
 sys.stdin.readline()
 def context(purpose):
     made = ssl.SSLContext(purpose)
@@ -37,12 +38,20 @@ server.write(b"answer")
 client.read()
 "#;
 
+/// Python with the library mapped: one that appears after a tracer has looked at the process is probed a moment later.
 fn python(name: &str) -> Child {
-    Command::new("python3")
+    let mut child = Command::new("python3")
         .args(["-c", TALK, name])
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
-        .expect("the tests need python3 with its ssl module")
+        .expect("the tests need python3 with its ssl module");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "ready\n");
+    child
 }
 
 fn go(child: &mut Child) {
