@@ -5,6 +5,8 @@ mod beginnings;
 mod calls;
 mod limits;
 mod processes;
+#[cfg(target_arch = "x86_64")]
+mod records;
 mod stand_in;
 
 use std::time::{Duration, Instant};

@@ -118,7 +118,8 @@ pub(super) fn attach_without_beginnings(tracer: &mut Tracer) {
     assert_eq!(attach_to(tracer, &functions), 4);
 }
 
-fn attach_to(tracer: &mut Tracer, functions: &[(Role, *const ())]) -> usize {
+/// Attaches to functions of this binary; tells how many probes that makes.
+pub(super) fn attach_to(tracer: &mut Tracer, functions: &[(Role, *const ())]) -> usize {
     let points: Vec<AttachPoint> = functions
         .iter()
         .map(|(role, function)| AttachPoint {
