@@ -224,6 +224,13 @@ impl Conversation {
 
     /// Gives up what looked like HTTP at first and is not, or is not any more.
     fn judge(&mut self, context: &mut Context<'_, impl HttpSink>) {
+        // How the bytes are cut must not tell whether it is counted before its server is.
+        if let Protocol::Http2(http2) = &self.protocol
+            && http2.is_proven()
+            && !std::mem::replace(&mut self.is_http2, true)
+        {
+            context.counters.add(Counter::ConnectionsHttp2, 1);
+        }
         match &self.protocol {
             Protocol::Http1(http1) => {
                 let never_was = !self.beginning.joined_late && !http1.has_spoken() && http1.is_lost();
@@ -232,13 +239,8 @@ impl Conversation {
                 }
             }
             Protocol::Http2(http2) if http2.is_server() => self.give_up(context),
-            Protocol::Http2(http2) if http2.is_proven() => {
-                if !std::mem::replace(&mut self.is_http2, true) {
-                    context.counters.add(Counter::ConnectionsHttp2, 1);
-                }
-            }
             // Some bytes in the middle of a connection only looked like a frame.
-            Protocol::Http2(http2) if http2.is_lost() => {
+            Protocol::Http2(http2) if !http2.is_proven() && http2.is_lost() => {
                 self.protocol = Protocol::Undecided(Sniffed::default());
             }
             Protocol::Http2(_) | Protocol::Undecided(_) | Protocol::Foreign => {}
