@@ -84,16 +84,17 @@ fn a_command_sees_no_trace_of_the_gate() {
 }
 
 #[test]
-fn a_signal_to_geophone_alone_is_passed_on_and_one_to_both_is_not() {
+fn what_is_sent_to_geophone_is_passed_on_but_not_what_a_terminal_sends_to_both() {
     if !is_root() {
         return;
     }
     // `read` is interrupted by the trap; the count shows how often the signal came.
     let script = "trap 'echo TERM; exit 7' TERM; trap 'echo INT; exit 8' INT; echo ready; read line; exit 1";
     for (signal, to_group, said, code) in [
-        (Signal::TERM, false, "TERM\n", 7),
-        (Signal::INT, true, "INT\n", 8),
-        (Signal::TERM, true, "TERM\n", 7),
+        (Signal::TERM, false, &["TERM\n"][..], 7),
+        (Signal::INT, true, &["INT\n"], 8),
+        // Nobody can tell that this one went to both, so it may come twice.
+        (Signal::TERM, true, &["TERM\n", "TERM\nTERM\n"], 7),
     ] {
         let mut child = heeding_signals(&["exec", "--", "sh", "-c", script])
             .stdin(Stdio::piped())
@@ -112,9 +113,10 @@ fn a_signal_to_geophone_alone_is_passed_on_and_one_to_both_is_not() {
         }
         let mut rest = String::new();
         stdout.read_to_string(&mut rest).expect("UTF-8");
+        assert!(said.contains(&rest.as_str()), "{signal:?} {to_group}: {rest}");
         assert_eq!(
-            (rest.as_str(), child.wait().expect("it ends").code()),
-            (said, Some(code)),
+            child.wait().expect("it ends").code(),
+            Some(code),
             "{signal:?} {to_group}"
         );
     }

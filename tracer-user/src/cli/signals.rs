@@ -28,8 +28,8 @@ struct Shared {
 pub(super) enum Meant {
     /// geophone.
     Us,
-    /// The command that geophone runs. The terminal sends Ctrl-C to both, so it is for the command to decide; what is sent
-    /// to geophone alone is passed on.
+    /// The command that geophone runs. The terminal sends Ctrl-C to both, so it is for the command to decide; any other is
+    /// passed on, so that one sent to the whole process group may reach the command twice.
     Command(Pid),
 }
 
