@@ -1,0 +1,226 @@
+//! One call under way: collects what its HTTP events say until it ends.
+
+mod answer;
+mod settle;
+mod unseen;
+
+use crate::counters::Counter;
+use crate::event::{ConnectionKey, Monotonic};
+use crate::http::{BodyPart, Completion, ExchangeNumber, HoleReason, Phase, RequestHead};
+use crate::wire::eventstream::MessageKind;
+
+use super::body::{Body, Keep};
+use super::call::{Call, Gaps, Guardrail, Timings, Usage};
+use super::envelope::Envelopes;
+use super::family::Task;
+use super::headers;
+use super::json::Json;
+use super::operation::Purpose;
+use super::parameters::Parameters;
+use super::reading::Reading;
+use super::route::Route;
+use answer::Answer;
+
+/// One call under way.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// The call as far as heads and times tell it; the rest is put in at the end.
+    call: Call,
+    keep: Keep,
+    /// What was seen is Bedrock's for sure.
+    is_certain: bool,
+    /// When the answer began to be told, or was asked for, is not known.
+    first_chunk_missed: bool,
+    /// `None` once it is read, or if it is not looked into.
+    request: Option<Body>,
+    /// For requests that are event-streams.
+    envelopes: Option<Box<Envelopes>>,
+    answer: Answer,
+    reading: Reading,
+    headers: Usage,
+    frames_broken: u64,
+    bodies_unreadable: u64,
+    beyond_cap: u64,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        connection: ConnectionKey,
+        exchange: ExchangeNumber,
+        route: Route,
+        head: &RequestHead<'_>,
+        time: Monotonic,
+        thread: u32,
+        content: bool,
+    ) -> Self {
+        let keep = if content { Keep::Content } else { Keep::Facts };
+        let fields = &head.fields;
+        let model = route.resource.model.as_deref();
+        let mut reading = Reading::new(route.operation, model, content);
+        reading.facts.guardrail = Guardrail {
+            id: route
+                .resource
+                .guardrail
+                .clone()
+                .or_else(|| headers::value(fields, "x-amzn-bedrock-guardrailidentifier")),
+            version: headers::value(fields, "x-amzn-bedrock-guardrailversion"),
+            intervened: None,
+        };
+        Self {
+            keep,
+            is_certain: true,
+            first_chunk_missed: false,
+            request: (reading.looks_into_bodies() && !reading.asks_in_events()).then(|| Body::new(keep)),
+            envelopes: reading.asks_in_events().then(Box::default),
+            answer: Answer::Waiting,
+            reading,
+            headers: Usage::default(),
+            frames_broken: 0,
+            bodies_unreadable: 0,
+            beyond_cap: 0,
+            call: Call {
+                connection,
+                exchange,
+                thread,
+                task: match route.operation.purpose() {
+                    Purpose::Model => model.and_then(Task::of_model),
+                    _ => None,
+                },
+                streaming: route.operation.streams(),
+                trace: headers::trace(fields),
+                attempt: headers::attempt(fields),
+                session: headers::value(fields, "x-amzn-bedrock-agentcore-runtime-session-id")
+                    .or_else(|| route.resource.session.clone()),
+                route,
+                parameters: Parameters::default(),
+                usage: Usage::default(),
+                stop_reasons: Vec::new(),
+                response_id: None,
+                response_model: None,
+                tool_calls: Vec::new(),
+                guardrail: Guardrail::default(),
+                status: None,
+                failure: None,
+                request_id: None,
+                server_latency_ms: None,
+                timings: Timings {
+                    request: time,
+                    request_end: None,
+                    response: None,
+                    first_chunk: None,
+                    end: time,
+                },
+                completion: Completion::Complete,
+                gaps: Gaps {
+                    headers_unknown: fields.is_partial(),
+                    ..Gaps::default()
+                },
+                content: None,
+            },
+        }
+    }
+
+    /// Only one direction of the connection is seen.
+    pub(super) fn set_unpaired(&mut self) {
+        self.call.gaps.unpaired = true;
+    }
+
+    /// Whether it is a call to Bedrock for sure. What has no request may turn out to be one, or not.
+    pub(super) fn is_certain(&self) -> bool {
+        self.is_certain
+    }
+
+    /// When the request began.
+    pub(super) fn begun(&self) -> Monotonic {
+        self.call.timings.request
+    }
+
+    /// How far it has come.
+    pub(super) fn phase(&self) -> Phase {
+        let Timings {
+            request_end,
+            response,
+            ..
+        } = self.call.timings;
+        match (request_end, response) {
+            (_, Some(_)) => Phase::Response,
+            (Some(_), None) => Phase::Waiting,
+            (None, None) => Phase::Request,
+        }
+    }
+
+    /// Bytes of bodies kept.
+    pub(super) fn held(&self) -> usize {
+        let answer = match &self.answer {
+            Answer::Document(body) | Answer::Error(body) => body.len(),
+            Answer::Frames(decoder) => decoder.buffered(),
+            Answer::Waiting | Answer::Unknown | Answer::Opaque => 0,
+        };
+        let envelopes = self.envelopes.as_ref().map_or(0, |envelopes| envelopes.held());
+        envelopes + self.request.as_ref().map_or(0, Body::len) + self.reading.held() + answer
+    }
+
+    pub(super) fn request_body(&mut self, part: &BodyPart<'_>, budget: usize) {
+        if let BodyPart::Hole(hole) = part {
+            self.call.gaps.request_hole |= hole.reason != HoleReason::Undecodable;
+            self.call.gaps.undecodable |= hole.reason == HoleReason::Undecodable;
+        }
+        if let Some(body) = &mut self.request {
+            body.push(part, budget);
+        }
+        if let Some(envelopes) = &mut self.envelopes {
+            let reading = &mut self.reading;
+            let mut unreadable = false;
+            envelopes.push(part, &mut |message| {
+                if let MessageKind::Event { event_type } = message.kind() {
+                    unreadable |= reading.request_event(event_type, message.payload).is_err();
+                }
+            });
+            self.call.gaps.request_unreadable |= unreadable;
+            self.call.gaps.frames_broken |= envelopes.broken() > 0;
+        }
+    }
+
+    pub(super) fn request_end(&mut self, time: Monotonic) {
+        self.call.timings.request_end = Some(time);
+        self.read_request();
+    }
+
+    /// Nothing more comes. Nothing comes out of what is not a call to Bedrock.
+    pub(super) fn finish(
+        mut self,
+        completion: Completion,
+        time: Monotonic,
+        count: &mut dyn FnMut(Counter, u64),
+    ) -> Option<Call> {
+        self.read_request();
+        match std::mem::replace(&mut self.answer, Answer::Opaque) {
+            Answer::Waiting | Answer::Unknown | Answer::Opaque => {}
+            Answer::Document(body) => {
+                if !self.is_certain {
+                    self.recognise_document(Json::new(&body.text()));
+                }
+                self.read_response(&body, completion);
+            }
+            Answer::Error(body) => self.read_error(&body),
+            Answer::Frames(mut decoder) => {
+                decoder.finish(&mut |item| self.item(&item, time));
+                self.call.gaps.no_stop_event = self.call.failure.is_none() && self.reading.lacks_stop_event();
+            }
+        }
+        self.is_certain.then(|| self.settle(completion, time, count))
+    }
+
+    /// Reads the request body, once, and lets go of it.
+    fn read_request(&mut self) {
+        let Some(body) = self.request.take().filter(|body| !body.is_empty()) else {
+            return;
+        };
+        self.beyond_cap += body.beyond_cap();
+        let whole = body.holes().is_empty() && body.beyond_cap() == 0;
+        if self.reading.request(&body).is_err() && whole {
+            self.call.gaps.request_unreadable = true;
+            self.bodies_unreadable += 1;
+        }
+    }
+}

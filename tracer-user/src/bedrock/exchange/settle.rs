@@ -1,0 +1,79 @@
+//! The end of a call: heads, bodies and times become one [`Call`].
+
+use crate::counters::Counter;
+use crate::event::Monotonic;
+use crate::http::Completion;
+
+use super::super::call::Call;
+use super::super::family::Facts;
+use super::Exchange;
+
+impl Exchange {
+    /// Puts the pieces into the call.
+    pub(super) fn settle(
+        self,
+        completion: Completion,
+        time: Monotonic,
+        count: &mut dyn FnMut(Counter, u64),
+    ) -> Call {
+        let Self {
+            mut call,
+            keep: _,
+            is_certain: _,
+            first_chunk_missed: _,
+            envelopes: _,
+            request: _,
+            answer: _,
+            reading,
+            headers,
+            frames_broken,
+            bodies_unreadable,
+            beyond_cap,
+        } = self;
+        let body_counts_first = reading.counts_better_than_metrics();
+        let (facts, answer_beyond_cap) = reading.finish();
+        let Facts {
+            parameters,
+            task,
+            stop_reasons,
+            response_id,
+            response_model,
+            tool_calls,
+            guardrail,
+            server_latency_ms,
+            usage,
+            metrics,
+            error: _,
+            spoke: _,
+            ended: _,
+            content,
+        } = facts;
+        call.parameters = parameters;
+        call.task = call.task.or(task);
+        call.stop_reasons = stop_reasons;
+        call.response_id = response_id;
+        call.response_model = response_model;
+        call.tool_calls = tool_calls;
+        call.guardrail = guardrail;
+        call.server_latency_ms = server_latency_ms;
+        call.usage = headers.or(if body_counts_first {
+            usage.or(metrics)
+        } else {
+            metrics.or(usage)
+        });
+        call.gaps.beyond_cap |= beyond_cap > 0 || answer_beyond_cap;
+        call.content = content;
+        call.completion = completion;
+        call.timings.end = time;
+        for (counter, number) in [
+            (Counter::FramesBroken, frames_broken),
+            (Counter::BodiesUnreadable, bodies_unreadable),
+            (Counter::BodyBytesBeyondCap, beyond_cap),
+        ] {
+            if number > 0 {
+                count(counter, number);
+            }
+        }
+        call
+    }
+}
