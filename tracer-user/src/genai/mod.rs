@@ -2,8 +2,11 @@
 //!
 //! [`Spans`] turns a call into a span of its process. Names are spelled in [`semconv`] only; `docs/signals.md` explains each.
 
+mod attributes;
 mod content;
+mod failure;
 mod ids;
+mod operation;
 pub mod semconv;
 pub mod span;
 mod span_builder;

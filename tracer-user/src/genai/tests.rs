@@ -38,13 +38,14 @@ fn span(call: &Call) -> Span {
     span_of(call, &host(), Arc::new(process()))
 }
 
-/// Attributes one a line, as people read them.
+/// Attributes one a line, by name.
 fn listed(span: &Span) -> String {
-    let lines: Vec<String> = span
+    let mut lines: Vec<String> = span
         .attributes
         .iter()
         .map(|attribute| format!("{}: {:?}", attribute.key, attribute.value))
         .collect();
+    lines.sort();
     lines.join("\n")
 }
 
@@ -80,38 +81,38 @@ fn a_converse_call_as_a_span() {
     assert_eq!(span.start_unix_ns, 1_700_000_000_001_000_000);
     assert_eq!(span.end_unix_ns, 1_700_000_000_006_000_000);
     insta::assert_snapshot!(listed(&span), @r#"
+    aws.bedrock.guardrail.id: String("gr-1")
+    aws.request_id: String("r-1")
+    cloud.region: String("us-east-1")
     gen_ai.operation.name: String("chat")
     gen_ai.provider.name: String("aws.bedrock")
-    gen_ai.request.model: String("amazon.nova-lite-v1:0")
     gen_ai.request.max_tokens: Int(100)
-    gen_ai.request.temperature: Double(0.5)
-    gen_ai.request.top_p: Double(0.9)
-    gen_ai.request.top_k: Int(50)
-    gen_ai.request.stop_sequences: Strings(["END"])
+    gen_ai.request.model: String("amazon.nova-lite-v1:0")
     gen_ai.request.reasoning.level: String("high")
+    gen_ai.request.stop_sequences: Strings(["END"])
+    gen_ai.request.temperature: Double(0.5)
+    gen_ai.request.top_k: Int(50)
+    gen_ai.request.top_p: Double(0.9)
     gen_ai.response.finish_reasons: Strings(["tool_call"])
+    gen_ai.usage.cache_creation.input_tokens: Int(0)
+    gen_ai.usage.cache_read.input_tokens: Int(1028)
     gen_ai.usage.input_tokens: Int(1040)
     gen_ai.usage.output_tokens: Int(250)
     gen_ai.usage.total_tokens: Int(1290)
-    gen_ai.usage.cache_read.input_tokens: Int(1028)
-    gen_ai.usage.cache_creation.input_tokens: Int(0)
-    aws.bedrock.guardrail.id: String("gr-1")
     geophone.guardrail.version: String("1")
+    geophone.response.stop_reasons: Strings(["tool_use"])
+    geophone.response.tool_call.ids: Strings(["t1"])
+    geophone.response.tool_call.names: Strings(["weather"])
+    geophone.sdk.invocation_id: String("9f0a")
+    geophone.server.duration: Double(0.321)
+    http.request.resend_count: Int(1)
+    http.response.status_code: Int(200)
+    rpc.method: String("Converse")
+    rpc.service: String("Bedrock Runtime")
+    rpc.system: String("aws-api")
     server.address: String("bedrock-runtime.us-east-1.amazonaws.com")
     server.port: Int(443)
-    cloud.region: String("us-east-1")
-    aws.request_id: String("r-1")
-    rpc.system: String("aws-api")
-    rpc.service: String("Bedrock Runtime")
-    rpc.method: String("Converse")
-    http.response.status_code: Int(200)
-    http.request.resend_count: Int(1)
     thread.id: Int(7)
-    geophone.response.stop_reasons: Strings(["tool_use"])
-    geophone.response.tool_call.names: Strings(["weather"])
-    geophone.response.tool_call.ids: Strings(["t1"])
-    geophone.server.duration: Double(0.321)
-    geophone.sdk.invocation_id: String("9f0a")
     "#);
 }
 

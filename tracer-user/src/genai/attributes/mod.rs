@@ -1,0 +1,47 @@
+//! The attributes of a call's span, a file for each group.
+
+mod content;
+mod guardrail;
+mod identity;
+mod incomplete;
+mod list;
+mod parameters;
+mod request;
+mod response;
+mod transport;
+mod usage;
+
+use crate::bedrock::Call;
+
+use super::failure::Failed;
+use super::span::Attribute;
+
+pub(super) use list::List;
+
+/// A call, and what was concluded from it for more than one group.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'c> {
+    /// The call.
+    pub(super) call: &'c Call,
+    /// Its `gen_ai` operation.
+    pub(super) operation: Option<&'static str>,
+    /// What failed.
+    pub(super) failed: Option<&'c Failed>,
+    /// Why each choice ended, in the convention's words.
+    pub(super) finish_reasons: &'c [String],
+}
+
+/// Every attribute that the call can fill.
+pub(super) fn attributes(subject: Subject<'_>) -> Vec<Attribute> {
+    let mut list = List::default();
+    request::add(&mut list, subject);
+    parameters::add(&mut list, subject.call);
+    response::add(&mut list, subject);
+    usage::add(&mut list, subject.call);
+    identity::add(&mut list, subject.call);
+    guardrail::add(&mut list, subject.call);
+    transport::add(&mut list, subject);
+    incomplete::add(&mut list, subject.call);
+    content::add(&mut list, subject);
+    list.into_attributes()
+}

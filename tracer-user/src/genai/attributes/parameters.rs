@@ -1,0 +1,45 @@
+//! Inference parameters of the request.
+
+use crate::bedrock::Call;
+use crate::bedrock::family::Task;
+use crate::bedrock::parameters::{OutputType, Parameters};
+use crate::genai::semconv::{self, output};
+use crate::genai::span::Value;
+
+use super::List;
+
+pub(super) fn add(list: &mut List, call: &Call) {
+    let Parameters {
+        max_tokens,
+        temperature,
+        top_p,
+        top_k,
+        stop_sequences,
+        seed,
+        choice_count,
+        frequency_penalty,
+        presence_penalty,
+        reasoning_level,
+        output,
+    } = &call.parameters;
+    list.count(semconv::REQUEST_MAX_TOKENS, *max_tokens);
+    list.double(semconv::REQUEST_TEMPERATURE, *temperature);
+    list.double(semconv::REQUEST_TOP_P, *top_p);
+    list.whole_or_double(semconv::REQUEST_TOP_K, *top_k);
+    list.strings(semconv::REQUEST_STOP_SEQUENCES, stop_sequences.clone());
+    list.push(semconv::REQUEST_SEED, seed.map(Value::Int));
+    list.count(
+        semconv::REQUEST_CHOICE_COUNT,
+        choice_count.filter(|count| *count != 1),
+    );
+    list.double(semconv::REQUEST_FREQUENCY_PENALTY, *frequency_penalty);
+    list.double(semconv::REQUEST_PRESENCE_PENALTY, *presence_penalty);
+    list.string(semconv::REQUEST_REASONING_LEVEL, reasoning_level.as_ref());
+    let output = match (output, call.task) {
+        (Some(OutputType::Text), _) => Some(output::TEXT),
+        (Some(OutputType::Json), _) => Some(output::JSON),
+        (Some(OutputType::Image), _) | (None, Some(Task::Image)) => Some(output::IMAGE),
+        (None, _) => None,
+    };
+    list.text(semconv::OUTPUT_TYPE, output);
+}

@@ -1,0 +1,41 @@
+//! What kind of work a call is, in the convention's words.
+
+use crate::bedrock::Call;
+use crate::bedrock::family::Task;
+use crate::bedrock::operation::Purpose;
+
+use super::semconv::operation;
+
+/// `{operation} {model}`; what a search names is its source. Work without a `gen_ai` operation goes by AWS's name.
+pub(super) fn span_name(call: &Call, operation: Option<&'static str>) -> String {
+    let resource = &call.route.resource;
+    let Some(operation) = operation else {
+        return call.route.operation.name().to_owned();
+    };
+    let target = match call.route.operation.purpose() {
+        Purpose::Retrieval => resource.knowledge_base.as_deref(),
+        Purpose::Chat | Purpose::Model | Purpose::Agent | Purpose::Auxiliary | Purpose::Housekeeping => {
+            resource.model.as_deref()
+        }
+    };
+    target.map_or_else(|| operation.to_owned(), |target| format!("{operation} {target}"))
+}
+
+/// The `gen_ai` operation; `None` where the convention has none.
+pub(super) fn operation_name(call: &Call) -> Option<&'static str> {
+    match call.route.operation.purpose() {
+        Purpose::Chat => Some(operation::CHAT),
+        Purpose::Agent => Some(operation::INVOKE_AGENT),
+        Purpose::Retrieval => Some(operation::RETRIEVAL),
+        Purpose::Auxiliary | Purpose::Housekeeping => None,
+        // Which kind of model it was, the request would have told.
+        Purpose::Model if call.gaps.request_unseen && call.task.is_none() => None,
+        Purpose::Model => Some(match call.task {
+            Some(Task::Chat) | None => operation::CHAT,
+            Some(Task::Completion) => operation::TEXT_COMPLETION,
+            Some(Task::Embedding) => operation::EMBEDDINGS,
+            Some(Task::Ranking) => operation::RERANK,
+            Some(Task::Image) => operation::GENERATE_CONTENT,
+        }),
+    }
+}
