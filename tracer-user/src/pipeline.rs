@@ -4,7 +4,8 @@
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 
-use crate::bedrock::{Calls, Output};
+use crate::bedrock::session::SessionHeader;
+use crate::bedrock::{self, Calls, Output};
 use crate::conn::Connections;
 use crate::counters::{Counter, Counters};
 use crate::event::{ConnectionKey, LossReason, ProbeEvent, Verdict};
@@ -22,10 +23,12 @@ pub trait Sink {
 }
 
 /// What the pipeline may be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
     /// Put prompts and completions on the spans.
     pub content: bool,
+    /// Request headers that hold a session, the most telling first.
+    pub session_headers: Vec<SessionHeader>,
 }
 
 /// From probe events to spans. No IO, no clock, no thread.
@@ -40,10 +43,16 @@ pub struct Pipeline {
 impl Pipeline {
     /// An empty pipeline.
     pub fn new(settings: Settings) -> Self {
-        let Settings { content } = settings;
+        let Settings {
+            content,
+            session_headers,
+        } = settings;
         Self {
             connections: Connections::default(),
-            calls: Calls::new(content),
+            calls: Calls::new(bedrock::Settings {
+                content,
+                session_headers: session_headers.into(),
+            }),
             spans: Spans::default(),
             counters: Counters::default(),
         }

@@ -240,7 +240,10 @@ fn tool_arguments(span: &Span) -> Vec<Json> {
 /// The spans of one recorded exchange, its bytes rebuilt as HTTP/1.1 and cut into pieces like TLS records.
 fn trace(row: &Json) -> Vec<Span> {
     let mut found = Found::default();
-    let mut pipeline = Pipeline::new(Settings { content: true });
+    let mut pipeline = Pipeline::new(Settings {
+        content: true,
+        ..Settings::default()
+    });
     let mut push = |event: ProbeEvent<'_>| pipeline.push(&event, &mut found);
     push(ProbeEvent::Host(Host {
         boot_id: "6c5f4bd0-0000-4000-8000-000000000000".into(),

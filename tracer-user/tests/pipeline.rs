@@ -92,7 +92,10 @@ fn turns() -> Vec<(Direction, Vec<u8>)> {
 /// Spans of the turns, each cut into pieces of the sizes, over and over.
 fn traced(sizes: &[usize], content: bool) -> (Vec<Span>, u64) {
     let mut found = Found::default();
-    let mut pipeline = Pipeline::new(Settings { content });
+    let mut pipeline = Pipeline::new(Settings {
+        content,
+        ..Settings::default()
+    });
     let mut offsets = [0_u64; 2];
     let mut sizes = sizes.iter().copied().cycle();
     pipeline.push(

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::family::Task;
 use super::parameters::Parameters;
 use super::route::Route;
+use super::session::Session;
 use super::stop::StopReason;
 
 /// Most tool calls kept of one answer.
@@ -49,8 +50,8 @@ pub struct Call {
     pub tool_calls: Vec<ToolCall>,
     /// Guardrail that was asked for and what it did.
     pub guardrail: Guardrail,
-    /// Session told by a response header.
-    pub session: Option<String>,
+    /// Session it belongs to.
+    pub session: Option<Session>,
     /// HTTP status; `None` if no answer came.
     pub status: Option<u16>,
     /// Why the call failed.

@@ -9,6 +9,7 @@ use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink, Version};
 use super::call::Call;
 use super::exchange::Exchange;
 use super::route::{self, Recognition};
+use super::settings::Settings;
 
 /// Most connections of which something is remembered. The oldest is forgotten first; it is only judged anew.
 const MAX_CONNECTIONS: usize = 16_384;
@@ -41,7 +42,7 @@ pub enum Output {
 /// The calls under way on all connections.
 #[derive(Debug, Default)]
 pub struct Calls {
-    content: bool,
+    settings: Settings,
     connections: HashMap<ConnectionKey, Connection>,
     /// Connections in the order they were first heard of.
     order: VecDeque<ConnectionKey>,
@@ -69,10 +70,10 @@ struct Connection {
 }
 
 impl Calls {
-    /// No calls yet. `content`: keep what is said.
-    pub fn new(content: bool) -> Self {
+    /// No calls yet.
+    pub fn new(settings: Settings) -> Self {
         Self {
-            content,
+            settings,
             ..Self::default()
         }
     }
@@ -157,7 +158,7 @@ impl Calls {
         }
         match recognition {
             Recognition::Call(route) => {
-                let exchange = Exchange::new(connection, number, *route, head, time, thread, self.content);
+                let exchange = Exchange::new(connection, number, *route, head, time, thread, &self.settings);
                 self.begin(connection, number, exchange, time);
             }
             Recognition::Housekeeping => self.judge(connection, Verdict::Want),
@@ -190,11 +191,11 @@ impl Calls {
     fn unseen(&mut self, connection: ConnectionKey, number: ExchangeNumber, event: &HttpEvent<'_>) {
         let (exchange, time) = match event {
             HttpEvent::Response { head, time } => (
-                Exchange::of_response(connection, number, head, *time, self.content),
+                Exchange::of_response(connection, number, head, *time, &self.settings),
                 *time,
             ),
             HttpEvent::ResponseBody { time, .. } => (
-                Some(Exchange::of_body(connection, number, *time, self.content)),
+                Some(Exchange::of_body(connection, number, *time, &self.settings)),
                 *time,
             ),
             HttpEvent::Request { .. }

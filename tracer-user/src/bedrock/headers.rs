@@ -2,11 +2,17 @@
 
 use crate::http::Fields;
 
+use super::baggage;
 use super::call::{Attempt, TraceHeaders, Usage};
 use super::json::Json;
+use super::route::Route;
+use super::session::{Session, SessionHeader, SessionSource};
 
 /// Longest value taken over. `tracestate` may have 512 bytes and more (W3C Trace Context, section 3.3.1.5).
 const MAX_VALUE: usize = 2048;
+
+/// Longest request metadata in a header (`RequestMetadataJson` of the service model).
+const MAX_METADATA: usize = 8500;
 
 /// A header's value, if there is one and it is not absurdly long.
 pub(super) fn value(fields: &Fields<'_>, name: &str) -> Option<String> {
@@ -81,14 +87,37 @@ pub(super) fn request_id(fields: &Fields<'_>) -> Option<String> {
     )
 }
 
-/// Session that a response tells.
-pub(super) fn session(fields: &Fields<'_>) -> Option<String> {
-    first(
-        fields,
-        &[
-            "x-amz-bedrock-agent-session-id",
-            "x-amzn-bedrock-knowledge-base-session-id",
-            "x-amzn-bedrock-agentcore-runtime-session-id",
-        ],
-    )
+/// Headers by which `AgentCore` tells sessions, in requests and in responses.
+const AGENTCORE_SESSIONS: [&str; 3] = [
+    "x-amzn-bedrock-agentcore-runtime-session-id",
+    "x-amzn-code-interpreter-session-id",
+    "x-amzn-browser-session-id",
+];
+
+/// Session that the head of a request tells. `named`: headers that the user named.
+pub(super) fn session_asked(fields: &Fields<'_>, route: &Route, named: &[SessionHeader]) -> Option<Session> {
+    let agentcore = first(fields, &AGENTCORE_SESSIONS);
+    let path = route.resource.session.clone();
+    let header = named.iter().find_map(|header| value(fields, header.name()));
+    let metadata = fields
+        .get("x-amzn-bedrock-request-metadata")
+        .filter(|text| text.len() <= MAX_METADATA);
+    let baggage = baggage::member(fields.values("baggage"), "session.id");
+    let session = |id: Option<String>, source| id.and_then(|id| Session::new(id, source));
+    session(agentcore, SessionSource::Request)
+        .or_else(|| session(path, SessionSource::Path))
+        .or_else(|| session(header, SessionSource::NamedHeader))
+        .or_else(|| metadata.and_then(|text| Session::of_metadata(Json::new(text))))
+        .or_else(|| session(baggage, SessionSource::Baggage))
+}
+
+/// Session that the head of a response tells.
+pub(super) fn session_told(fields: &Fields<'_>) -> Option<Session> {
+    let agents = [
+        "x-amz-bedrock-agent-session-id",
+        "x-amzn-bedrock-knowledge-base-session-id",
+    ];
+    first(fields, &agents)
+        .or_else(|| first(fields, &AGENTCORE_SESSIONS))
+        .and_then(|id| Session::new(id, SessionSource::Response))
 }

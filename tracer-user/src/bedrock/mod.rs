@@ -3,6 +3,7 @@
 //! [`Calls`] takes the HTTP events of every connection, recognises Bedrock's among them ([`route`]), reads their bodies
 //! (`family/`) and gives one [`Call`] for each: a plain value with everything a span may say.
 
+mod baggage;
 pub mod body;
 pub mod call;
 mod calls;
@@ -17,6 +18,8 @@ pub mod operation;
 pub mod parameters;
 mod reading;
 pub mod route;
+pub mod session;
+mod settings;
 mod skeleton;
 pub mod stop;
 
@@ -27,3 +30,4 @@ pub(crate) mod tests;
 
 pub use call::Call;
 pub use calls::{Calls, Output};
+pub use settings::Settings;

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::bedrock::session::{BadSessionHeader, SessionHeader};
+
 /// Traces Amazon Bedrock calls of any process, without touching the process.
 ///
 /// Kernel probes on the plaintext side of TLS see every call; each becomes an OpenTelemetry gen_ai span.
@@ -152,6 +154,12 @@ pub(super) struct SpanOptions {
     /// Put prompts and completions on the spans.
     #[arg(long)]
     pub(super) content: bool,
+    /// Request header that holds a session or conversation id; may be given several times, the most telling first.
+    ///
+    /// Bedrock's own sessions, request metadata and baggage (`session.id`) are read without it. Headers that hold
+    /// credentials are refused.
+    #[arg(long = "session-header", value_name = "NAME", value_parser = session_header)]
+    pub(super) session_headers: Vec<SessionHeader>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -177,6 +185,10 @@ pub(super) struct LogOptions {
         hide_env_values = true
     )]
     pub(super) log: Option<String>,
+}
+
+fn session_header(text: &str) -> Result<SessionHeader, BadSessionHeader> {
+    text.parse()
 }
 
 /// Process ids as Linux gives them: at most 2^22.

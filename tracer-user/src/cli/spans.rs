@@ -41,6 +41,7 @@ impl Stages {
         let outlets = Outlets::open(settings).map_err(Failure::told_by)?;
         let pipeline = Pipeline::new(Settings {
             content: options.content,
+            session_headers: options.session_headers.clone(),
         });
         Ok(Self {
             pipeline,

@@ -91,6 +91,8 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     AWS_REQUEST_ID = "aws.request_id";
     /// The same as the conversation, by the name other tools look for.
     SESSION_ID = "session.id";
+    /// Where the session was told.
+    SESSION_SOURCE = "geophone.session.source";
     /// AWS region.
     CLOUD_REGION = "cloud.region";
     /// Kind of failure.
@@ -195,6 +197,24 @@ pub mod error {
     pub const CONNECTION_CLOSED: &str = "connection_closed";
     /// The response ended without the event that ends an answer.
     pub const STREAM_TRUNCATED: &str = "stream_truncated";
+}
+
+/// Values of [`SESSION_SOURCE`].
+pub mod session_source {
+    /// A header of the response.
+    pub const RESPONSE_HEADER: &str = "response_header";
+    /// A header of the request that the service reads.
+    pub const REQUEST_HEADER: &str = "request_header";
+    /// The path.
+    pub const PATH: &str = "path";
+    /// A member of a body.
+    pub const BODY: &str = "body";
+    /// A request header that the user named.
+    pub const NAMED_HEADER: &str = "named_header";
+    /// The request's metadata.
+    pub const REQUEST_METADATA: &str = "request_metadata";
+    /// The `baggage` header.
+    pub const BAGGAGE: &str = "baggage";
 }
 
 /// Values of [`INCOMPLETE`].

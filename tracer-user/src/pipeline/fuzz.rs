@@ -31,7 +31,10 @@ pub fn fuzz(data: &[u8]) {
 fn trace(calls: &[Call<'_>], size: usize, content: bool) -> Vec<String> {
     let mut log = Log::default();
     let mut scrubber = Scrubber::new();
-    let mut pipeline = Pipeline::new(Settings { content });
+    let mut pipeline = Pipeline::new(Settings {
+        content,
+        ..Settings::default()
+    });
     let host = Host {
         boot_id: "boot".to_owned(),
         name: "host".to_owned(),

@@ -43,6 +43,8 @@ use crate::event::{ConnectionKey, Data, Direction, ProbeEvent, ProcessKey};
 use frames::Frames;
 use text::Text;
 
+pub use secrets::is_credential;
+
 /// Most connections remembered at once. One that was forgotten is blanked until its next message begins.
 pub const CONNECTIONS_MAX: usize = 16_384;
 

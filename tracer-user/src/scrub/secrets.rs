@@ -30,6 +30,14 @@ pub(super) const AUTHORIZATION_FIELDS: [&str; 3] = [
     "x-forwarded-authorization",
 ];
 
+/// Whether a header field of that name is blanked, in whole or in part.
+pub fn is_credential(name: &str) -> bool {
+    FIELDS
+        .iter()
+        .chain(&AUTHORIZATION_FIELDS)
+        .any(|field| name.eq_ignore_ascii_case(field))
+}
+
 /// Authentication schemes that may stay readable. What follows the scheme is blanked, for an unknown scheme everything.
 pub(super) const SCHEMES: [&str; 7] = ["apikey", SIGV4, SIGV4A, "basic", "bearer", "digest", "negotiate"];
 

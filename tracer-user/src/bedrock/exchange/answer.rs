@@ -9,6 +9,7 @@ use super::super::failure::{self, ErrorBody, Failure};
 use super::super::headers;
 use super::super::json::{self, Json};
 use super::super::operation::Operation;
+use super::super::session::Session;
 use super::Exchange;
 
 /// Media type of event-streams.
@@ -39,9 +40,7 @@ impl Exchange {
         call.timings.response = Some(time);
         call.gaps.headers_unknown |= fields.is_partial();
         call.request_id = headers::request_id(fields);
-        if let Some(session) = headers::session(fields) {
-            call.session = Some(session);
-        }
+        Session::prefer(&mut call.session, headers::session_told(fields));
         self.headers = headers::usage(fields);
         self.reading.facts.server_latency_ms = headers::count(fields, "x-amzn-bedrock-invocation-latency");
         self.reading.facts.response_model = headers::value(fields, "x-amzn-bedrock-model-id");

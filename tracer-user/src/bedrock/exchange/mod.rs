@@ -19,6 +19,7 @@ use super::operation::Purpose;
 use super::parameters::Parameters;
 use super::reading::Reading;
 use super::route::Route;
+use super::settings::Settings;
 use answer::Answer;
 
 /// One call under way.
@@ -51,12 +52,16 @@ impl Exchange {
         head: &RequestHead<'_>,
         time: Monotonic,
         thread: u32,
-        content: bool,
+        settings: &Settings,
     ) -> Self {
-        let keep = if content { Keep::Content } else { Keep::Facts };
+        let Settings {
+            content,
+            session_headers,
+        } = settings;
+        let keep = if *content { Keep::Content } else { Keep::Facts };
         let fields = &head.fields;
         let model = route.resource.model.as_deref();
-        let mut reading = Reading::new(route.operation, model, content);
+        let mut reading = Reading::new(route.operation, model, *content);
         reading.facts.guardrail = Guardrail {
             id: route
                 .resource
@@ -89,8 +94,7 @@ impl Exchange {
                 streaming: route.operation.streams(),
                 trace: headers::trace(fields),
                 attempt: headers::attempt(fields),
-                session: headers::value(fields, "x-amzn-bedrock-agentcore-runtime-session-id")
-                    .or_else(|| route.resource.session.clone()),
+                session: headers::session_asked(fields, &route, session_headers),
                 route,
                 parameters: Parameters::default(),
                 usage: Usage::default(),

@@ -6,6 +6,7 @@ use crate::http::Completion;
 
 use super::super::call::Call;
 use super::super::family::Facts;
+use super::super::session::Session;
 use super::Exchange;
 
 impl Exchange {
@@ -46,6 +47,7 @@ impl Exchange {
             error: _,
             spoke: _,
             ended: _,
+            session,
             content,
         } = facts;
         call.parameters = parameters;
@@ -62,6 +64,7 @@ impl Exchange {
             metrics.or(usage)
         });
         call.gaps.beyond_cap |= beyond_cap > 0 || answer_beyond_cap;
+        Session::prefer(&mut call.session, session);
         call.content = content;
         call.completion = completion;
         call.timings.end = time;

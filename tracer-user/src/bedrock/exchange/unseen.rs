@@ -9,6 +9,7 @@ use super::super::json::Json;
 use super::super::operation::{Operation, Service};
 use super::super::reading::Reading;
 use super::super::route::{Resource, Route};
+use super::super::settings::Settings;
 use super::Exchange;
 use super::answer::{Answer, EVENT_STREAM};
 
@@ -34,7 +35,7 @@ impl Exchange {
         exchange: ExchangeNumber,
         head: &ResponseHead<'_>,
         time: Monotonic,
-        content: bool,
+        settings: &Settings,
     ) -> Option<Self> {
         let fields = &head.fields;
         let says_so = fields
@@ -53,7 +54,7 @@ impl Exchange {
             route.operation = Operation::InvokeAgent;
             route.service = Operation::InvokeAgent.service();
         }
-        let mut this = Self::unseen(connection, exchange, route, head.version, time, content);
+        let mut this = Self::unseen(connection, exchange, route, head.version, time, settings);
         this.is_certain = says_so;
         Some(this)
     }
@@ -63,9 +64,16 @@ impl Exchange {
         connection: ConnectionKey,
         exchange: ExchangeNumber,
         time: Monotonic,
-        content: bool,
+        settings: &Settings,
     ) -> Self {
-        let mut this = Self::unseen(connection, exchange, UNKNOWN_ROUTE, Version::Http2, time, content);
+        let mut this = Self::unseen(
+            connection,
+            exchange,
+            UNKNOWN_ROUTE,
+            Version::Http2,
+            time,
+            settings,
+        );
         this.call.gaps.headers_unknown = true;
         this.call.streaming = true;
         this.answer = Answer::Frames(Box::default());
@@ -78,7 +86,7 @@ impl Exchange {
         route: Route,
         version: Version,
         time: Monotonic,
-        content: bool,
+        settings: &Settings,
     ) -> Self {
         let head = RequestHead {
             method: "",
@@ -86,7 +94,7 @@ impl Exchange {
             version,
             fields: Fields::default(),
         };
-        let mut this = Self::new(connection, exchange, route, &head, time, 0, content);
+        let mut this = Self::new(connection, exchange, route, &head, time, 0, settings);
         this.call.gaps.request_unseen = true;
         this.is_certain = false;
         this.first_chunk_missed = true;

@@ -7,14 +7,16 @@ use super::super::call::Usage;
 use super::super::content::Message;
 use super::super::json::{Json, Malformed};
 use super::super::parameters::Parameters;
+use super::super::session::Session;
 use super::{Facts, blocks, set};
 
 /// Members of a request that hold facts.
-const REQUEST: [&str; 6] = [
+const REQUEST: [&str; 7] = [
     "inferenceConfig",
     "additionalModelRequestFields",
     "guardrailConfig",
     "outputConfig",
+    "requestMetadata",
     "toolConfig",
     "system",
 ];
@@ -28,6 +30,7 @@ pub(in crate::bedrock) fn request(body: &Body, facts: &mut Facts) -> Result<(), 
     let end = body.members(&REQUEST, |name, value| match name {
         "inferenceConfig" => facts.parameters.take_all(value),
         "outputConfig" => facts.parameters.take(name, value),
+        "requestMetadata" => Session::prefer(&mut facts.session, Session::of_metadata(value)),
         "additionalModelRequestFields" => {
             extra.take_all(value);
             // Nova's own name for the place of `topK`.

@@ -16,6 +16,7 @@ use super::call::{Guardrail, MAX_STOP_REASONS, MAX_TOOL_CALLS, ToolCall, Usage};
 use super::content::Content;
 use super::json::{Json, Malformed};
 use super::parameters::Parameters;
+use super::session::Session;
 use super::stop::StopReason;
 
 /// What bodies say, whatever their shape.
@@ -47,6 +48,8 @@ pub struct Facts {
     pub spoke: bool,
     /// The event that ends an answer has come.
     pub ended: bool,
+    /// Session that a body names.
+    pub session: Option<Session>,
     /// Prompt and answer, if they are wanted.
     pub content: Option<Content>,
 }

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod play;
+mod sessions;
 mod speech;
 mod streams;
 mod unseen;
@@ -178,7 +179,7 @@ fn each_connection_is_judged_once() {
 
 #[test]
 fn the_handshake_alone_can_tell() {
-    let mut calls = super::Calls::new(false);
+    let mut calls = super::Calls::new(super::Settings::default());
     calls.server_name(CONNECTION, "bedrock-runtime.us-east-1.amazonaws.com");
     calls.foreign(CONNECTION);
     let outputs: Vec<Output> = calls.outputs().collect();

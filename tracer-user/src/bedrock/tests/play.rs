@@ -7,7 +7,7 @@ use crate::http::{
     Version,
 };
 
-use super::super::{Call, Calls, Output};
+use super::super::{Call, Calls, Output, Settings};
 
 pub(crate) const CONNECTION: ConnectionKey = ConnectionKey {
     process: ProcessKey { pid: 42, start_ns: 1 },
@@ -35,7 +35,7 @@ pub(crate) struct Play {
 impl Play {
     pub(crate) fn new(method: &'static str, target: &str) -> Self {
         Self {
-            calls: Calls::new(false),
+            calls: Calls::new(Settings::default()),
             method,
             target: target.to_owned(),
             headers: vec![("Host".into(), "bedrock-runtime.us-east-1.amazonaws.com".into())],
@@ -81,8 +81,15 @@ impl Play {
         self
     }
 
-    pub(crate) fn with_content(mut self) -> Self {
-        self.calls = Calls::new(true);
+    pub(crate) fn with_content(self) -> Self {
+        self.with(Calls::new(Settings {
+            content: true,
+            ..Settings::default()
+        }))
+    }
+
+    pub(crate) fn with(mut self, calls: Calls) -> Self {
+        self.calls = calls;
         self
     }
 

@@ -1,14 +1,20 @@
 //! What the call belongs to: conversation, agent, knowledge base, logical call, thread.
 
 use crate::bedrock::Call;
-use crate::genai::semconv;
+use crate::bedrock::session::SessionSource;
+use crate::genai::semconv::{self, session_source};
 
 use super::List;
 
 pub(super) fn add(list: &mut List, call: &Call) {
     let resource = &call.route.resource;
-    list.string(semconv::CONVERSATION_ID, call.session.as_ref());
-    list.string(semconv::SESSION_ID, call.session.as_ref());
+    let session = call.session.as_ref();
+    list.string(semconv::CONVERSATION_ID, session.map(|session| &session.id));
+    list.string(semconv::SESSION_ID, session.map(|session| &session.id));
+    list.text(
+        semconv::SESSION_SOURCE,
+        session.map(|session| source(session.source)),
+    );
     list.string(semconv::AGENT_ID, resource.agent.as_ref());
     list.string(semconv::DATA_SOURCE_ID, resource.knowledge_base.as_ref());
     list.string(semconv::KNOWLEDGE_BASE_ID, resource.knowledge_base.as_ref());
@@ -18,4 +24,16 @@ pub(super) fn add(list: &mut List, call: &Call) {
         semconv::THREAD_ID,
         (!call.gaps.request_unseen).then_some(call.thread.into()),
     );
+}
+
+fn source(source: SessionSource) -> &'static str {
+    match source {
+        SessionSource::Response => session_source::RESPONSE_HEADER,
+        SessionSource::Request => session_source::REQUEST_HEADER,
+        SessionSource::Path => session_source::PATH,
+        SessionSource::Body => session_source::BODY,
+        SessionSource::NamedHeader => session_source::NAMED_HEADER,
+        SessionSource::Metadata => session_source::REQUEST_METADATA,
+        SessionSource::Baggage => session_source::BAGGAGE,
+    }
 }
