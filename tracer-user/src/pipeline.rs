@@ -9,8 +9,8 @@ use crate::bedrock::{self, Calls, Output};
 use crate::conn::Connections;
 use crate::counters::{Counter, Counters};
 use crate::event::{ConnectionKey, LossReason, ProbeEvent, Verdict};
-use crate::genai::Spans;
 use crate::genai::span::Span;
+use crate::genai::{Capture, Convention, Options, Spans};
 use crate::wire::Conversation;
 
 /// Takes what the pipeline finds.
@@ -25,8 +25,10 @@ pub trait Sink {
 /// What the pipeline may be told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// Put prompts and completions on the spans.
-    pub content: bool,
+    /// Whose names are used.
+    pub convention: Convention,
+    /// Where prompts and completions go.
+    pub content: Capture,
     /// Request headers that hold a session, the most telling first.
     pub session_headers: Vec<SessionHeader>,
 }
@@ -44,16 +46,21 @@ impl Pipeline {
     /// An empty pipeline.
     pub fn new(settings: Settings) -> Self {
         let Settings {
+            convention,
             content,
             session_headers,
         } = settings;
+        let options = Options {
+            convention,
+            capture: content,
+        };
         Self {
             connections: Connections::default(),
             calls: Calls::new(bedrock::Settings {
-                content,
+                content: content.any(),
                 session_headers: session_headers.into(),
             }),
-            spans: Spans::default(),
+            spans: Spans::new(options),
             counters: Counters::default(),
         }
     }

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 use tracer_user::bedrock::family::{Family, Task};
 use tracer_user::event::{ConnectionKey, Data, Direction, Host, Monotonic, ProbeEvent, ProcessKey, Verdict};
+use tracer_user::genai::Capture;
 use tracer_user::genai::semconv;
 use tracer_user::genai::span::{Span, SpanStatus, Value};
 use tracer_user::pipeline::{Pipeline, Settings, Sink};
@@ -241,7 +242,7 @@ fn tool_arguments(span: &Span) -> Vec<Json> {
 fn trace(row: &Json) -> Vec<Span> {
     let mut found = Found::default();
     let mut pipeline = Pipeline::new(Settings {
-        content: true,
+        content: Capture::Span,
         ..Settings::default()
     });
     let mut push = |event: ProbeEvent<'_>| pipeline.push(&event, &mut found);

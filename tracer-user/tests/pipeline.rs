@@ -7,6 +7,7 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use proptest::prelude::*;
 use tracer_user::counters::Counter;
 use tracer_user::event::{ConnectionKey, Data, Direction, Host, Monotonic, ProbeEvent, ProcessKey, Verdict};
+use tracer_user::genai::Capture;
 use tracer_user::genai::span::Span;
 use tracer_user::pipeline::{Pipeline, Settings, Sink};
 
@@ -93,7 +94,7 @@ fn turns() -> Vec<(Direction, Vec<u8>)> {
 fn traced(sizes: &[usize], content: bool) -> (Vec<Span>, u64) {
     let mut found = Found::default();
     let mut pipeline = Pipeline::new(Settings {
-        content,
+        content: if content { Capture::Span } else { Capture::Nothing },
         ..Settings::default()
     });
     let mut offsets = [0_u64; 2];

@@ -151,15 +151,45 @@ pub(super) struct SpanOptions {
     /// to port 4318 of this host. The other OTEL_EXPORTER_OTLP_* variables hold as OpenTelemetry describes them.
     #[arg(long)]
     pub(super) otlp: bool,
-    /// Put prompts and completions on the spans.
-    #[arg(long)]
-    pub(super) content: bool,
+    /// Whose names are used. Unless given, OTEL_SEMCONV_STABILITY_OPT_IN is asked.
+    #[arg(long, value_enum, value_name = "VERSION")]
+    pub(super) semconv: Option<Semconv>,
+    /// Put prompts and completions on spans, on events, or on both. Spans unless told.
+    ///
+    /// Unless given, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is asked; without it they stay away.
+    #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "span")]
+    pub(super) content: Option<Content>,
     /// Request header that holds a session or conversation id; may be given several times, the most telling first.
     ///
     /// Bedrock's own sessions, request metadata and baggage (`session.id`) are read without it. Headers that hold
     /// credentials are refused.
     #[arg(long = "session-header", value_name = "NAME", value_parser = session_header)]
     pub(super) session_headers: Vec<SessionHeader>,
+}
+
+/// Releases of OpenTelemetry's gen_ai conventions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Semconv {
+    /// The last release with the general conventions (default).
+    #[value(name = "1.41")]
+    V1_41,
+    /// What came after it.
+    Latest,
+    /// Everything by both names.
+    Both,
+}
+
+/// Where prompts and completions go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Content {
+    /// Nowhere.
+    None,
+    /// On spans.
+    Span,
+    /// On events.
+    Event,
+    /// On spans and on events.
+    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -14,6 +14,7 @@ mod signals;
 mod spans;
 mod summary;
 mod target;
+mod telemetry;
 
 use std::fmt;
 use std::io::Write as _;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::arguments::{SpanFormat, SpanOptions};
 use super::failure::Failure;
+use super::telemetry;
 use crate::counters::Counters;
 use crate::event::{ConnectionKey, ProbeEvent, Verdict};
 use crate::export::{Colour, Format, OtlpSettings, OutletSettings, Outlets, Output, Report, WhenFull};
 use crate::genai::span::Span;
-use crate::pipeline::{Pipeline, Settings, Sink};
+use crate::pipeline::{Pipeline, Sink};
 use crate::probe::Verdicts;
 
 /// The pipeline and where its spans go.
@@ -39,10 +40,7 @@ impl Stages {
     ) -> Result<Self, Failure> {
         let settings = outlet_settings(options, standard, when_full)?;
         let outlets = Outlets::open(settings).map_err(Failure::told_by)?;
-        let pipeline = Pipeline::new(Settings {
-            content: options.content,
-            session_headers: options.session_headers.clone(),
-        });
+        let pipeline = Pipeline::new(telemetry::settings(options, variable));
         Ok(Self {
             pipeline,
             sink: OutletSink {
@@ -132,7 +130,6 @@ fn outlet_settings(
         Some(path) => Output::File(path.clone()),
         None => standard.output,
     };
-    let variable = |name: &str| std::env::var(name).ok();
     let otlp = if options.otlp || OtlpSettings::is_requested(variable) {
         Some(OtlpSettings::from_environment(variable).map_err(Failure::told_by)?)
     } else {
@@ -152,6 +149,11 @@ fn outlet_settings(
         otlp,
         when_full,
     })
+}
+
+/// A variable of the environment; one that is no text is as good as none.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// How long the end may take for spans that are still on their way to a backend.

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::convention::Convention;
 use crate::bedrock::content::{Content, Message, Part, ToolDefinition};
 
 /// The content attributes of a span; empty ones are left out.
@@ -16,7 +17,7 @@ pub(super) struct Rendered {
 }
 
 /// Renders all content. `finish_reasons` go with the messages of the answer, one each.
-pub(super) fn render(content: &Content, finish_reasons: &[String]) -> Rendered {
+pub(super) fn render(content: &Content, finish_reasons: &[String], convention: Convention) -> Rendered {
     let Content {
         system,
         input,
@@ -25,6 +26,12 @@ pub(super) fn render(content: &Content, finish_reasons: &[String]) -> Rendered {
         asked: _,
         answered: _,
     } = content;
+    // Until v1.41 each message of the answer says why it ended.
+    let finish_reasons = if convention.old_names() {
+        finish_reasons
+    } else {
+        &[]
+    };
     let reason = |index: usize| {
         finish_reasons
             .get(index)
@@ -209,7 +216,7 @@ mod tests {
             }],
             ..Content::default()
         };
-        let rendered = render(&content, &["tool_call".into()]);
+        let rendered = render(&content, &["tool_call".into()], Convention::V1_41);
         let read = |text: Option<String>| {
             serde_json::from_str::<Value>(&text.expect("there is some")).expect("JSON")
         };

@@ -3,10 +3,13 @@
 //! [`Spans`] turns a call into a span of its process. Names are spelled in [`semconv`] only; `docs/signals.md` explains each.
 
 mod attributes;
+mod capture;
 mod content;
+mod convention;
 mod failure;
 mod ids;
 mod operation;
+mod options;
 pub mod semconv;
 pub mod span;
 mod span_builder;
@@ -15,5 +18,8 @@ mod spans;
 #[cfg(test)]
 mod tests;
 
+pub use capture::Capture;
+pub use convention::Convention;
+pub use options::Options;
 pub use span_builder::span_of;
 pub use spans::Spans;

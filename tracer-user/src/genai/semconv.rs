@@ -1,4 +1,4 @@
-//! Every name that a span may carry: the `gen_ai` conventions of OpenTelemetry v1.41, what AWS instrumentations already use, and
+//! Every name that a span may carry: the `gen_ai` conventions of OpenTelemetry, what AWS instrumentations already use, and
 //! geophone's own under `geophone.`.
 //!
 //! Nothing else spells a name, and `docs/signals.md` tells of each; a test compares the two.
@@ -63,8 +63,10 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens";
     /// Input tokens read from a cache.
     USAGE_CACHE_READ = "gen_ai.usage.cache_read.input_tokens";
-    /// Input tokens written to a cache.
+    /// Input tokens written to a cache, by the name until v1.41.
     USAGE_CACHE_CREATION = "gen_ai.usage.cache_creation.input_tokens";
+    /// The same by the name after v1.41.
+    USAGE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens";
     /// Output tokens spent on reasoning.
     USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens";
     /// Input and output tokens.

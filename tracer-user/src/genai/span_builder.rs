@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::bedrock::Call;
 use crate::event::{Host, Monotonic, Process};
 
+use super::Options;
 use super::attributes::{List, Subject, attributes};
 use super::failure::{failed, finish_reasons};
 use super::operation::{operation_name, span_name};
@@ -12,7 +13,7 @@ use super::span::{Span, SpanEvent, SpanKind, SpanStatus};
 use super::{ids, semconv};
 
 /// The span of a call.
-pub fn span_of(call: &Call, host: &Host, process: Arc<Process>) -> Span {
+pub fn span_of(call: &Call, host: &Host, process: Arc<Process>, options: &Options) -> Span {
     let ids::Place {
         trace_id,
         span_id,
@@ -22,6 +23,7 @@ pub fn span_of(call: &Call, host: &Host, process: Arc<Process>) -> Span {
     let failed = failed(call);
     let attributes = attributes(Subject {
         call,
+        options,
         operation,
         failed: failed.as_ref(),
         finish_reasons: &finish_reasons(call),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::bedrock::Call;
 use crate::event::{Host, ProbeEvent, Process, ProcessKey};
 
+use super::options::Options;
 use super::span::Span;
 use super::span_builder::span_of;
 
@@ -15,16 +16,18 @@ const MAX_PROCESSES: usize = 65_536;
 /// Turns calls into spans.
 #[derive(Debug)]
 pub struct Spans {
+    options: Options,
     host: Host,
     processes: BTreeMap<ProcessKey, Arc<Process>>,
     /// In the order they were first told of.
     order: VecDeque<ProcessKey>,
 }
 
-impl Default for Spans {
+impl Spans {
     /// Knows no process yet, and reads times as if the machine had booted with the Unix epoch.
-    fn default() -> Self {
+    pub fn new(options: Options) -> Self {
         Self {
+            options,
             host: Host {
                 boot_id: String::new(),
                 name: String::new(),
@@ -34,9 +37,7 @@ impl Default for Spans {
             order: VecDeque::new(),
         }
     }
-}
 
-impl Spans {
     /// Learns from an event, before anything is made of it.
     pub fn learn(&mut self, event: &ProbeEvent<'_>) {
         match event {
@@ -72,7 +73,7 @@ impl Spans {
             .get(&key)
             .cloned()
             .unwrap_or_else(|| Arc::new(unknown(key)));
-        span_of(call, &self.host, process)
+        span_of(call, &self.host, process, &self.options)
     }
 
     fn make_room(&mut self) {

@@ -8,6 +8,7 @@ use super::semconv;
 use super::span::{Span, SpanKind, SpanStatus, Value};
 use super::span_builder::span_of;
 use super::spans::Spans;
+use super::{Capture, Options};
 use crate::bedrock::Call;
 use crate::bedrock::tests::{CONNECTION, Play, chunk, frame};
 use crate::event::{Host, Monotonic, ProbeEvent, Process};
@@ -35,7 +36,11 @@ fn process() -> Process {
 }
 
 fn span(call: &Call) -> Span {
-    span_of(call, &host(), Arc::new(process()))
+    let options = Options {
+        capture: Capture::Span,
+        ..Options::default()
+    };
+    span_of(call, &host(), Arc::new(process()), &options)
 }
 
 /// Attributes one a line, by name.
@@ -91,7 +96,7 @@ fn a_converse_call_as_a_span() {
     gen_ai.request.reasoning.level: String("high")
     gen_ai.request.stop_sequences: Strings(["END"])
     gen_ai.request.temperature: Double(0.5)
-    gen_ai.request.top_k: Int(50)
+    gen_ai.request.top_k: Double(50.0)
     gen_ai.request.top_p: Double(0.9)
     gen_ai.response.finish_reasons: Strings(["tool_call"])
     gen_ai.usage.cache_creation.input_tokens: Int(0)
@@ -354,7 +359,7 @@ fn a_managed_prompt_is_named() {
 #[test]
 fn a_process_is_known_until_it_is_gone() {
     let call = converse("{}", "{}");
-    let mut spans = Spans::default();
+    let mut spans = Spans::new(Options::default());
     assert_eq!(spans.span(&call).process.executable, "");
     let told = ProbeEvent::Process(Arc::new(process()));
     spans.learn(&told);

@@ -6,6 +6,7 @@ use super::{Pipeline, Settings, Sink};
 use crate::counters::Counter;
 use crate::event::script::{Call, PROCESS, events};
 use crate::event::{ConnectionKey, Host, ProbeEvent, Process, Verdict};
+use crate::genai::Capture;
 use crate::genai::span::Span;
 use crate::scrub::Scrubber;
 
@@ -32,7 +33,7 @@ fn trace(calls: &[Call<'_>], size: usize, content: bool) -> Vec<String> {
     let mut log = Log::default();
     let mut scrubber = Scrubber::new();
     let mut pipeline = Pipeline::new(Settings {
-        content,
+        content: if content { Capture::Span } else { Capture::Nothing },
         ..Settings::default()
     });
     let host = Host {

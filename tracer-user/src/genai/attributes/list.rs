@@ -54,18 +54,10 @@ impl List {
         self.push(key, value.map(Value::Bool));
     }
 
-    /// A number that is whole as a rule.
+    /// A number that must be whole; one that is not is no value of this attribute.
     #[allow(clippy::cast_possible_truncation, reason = "the range is checked")]
-    pub(in crate::genai) fn whole_or_double(&mut self, key: &'static str, value: Option<f64>) {
-        self.push(
-            key,
-            value.map(|number| {
-                if number.fract() == 0.0 && number.abs() < 1e15 {
-                    Value::Int(number as i64)
-                } else {
-                    Value::Double(number)
-                }
-            }),
-        );
+    pub(in crate::genai) fn whole(&mut self, key: &'static str, value: Option<f64>) {
+        let whole = value.filter(|number| number.fract() == 0.0 && number.abs() < 1e15);
+        self.push(key, whole.map(|number| Value::Int(number as i64)));
     }
 }

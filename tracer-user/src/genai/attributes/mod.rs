@@ -14,6 +14,7 @@ mod usage;
 use crate::bedrock::Call;
 
 use super::failure::Failed;
+use super::options::Options;
 use super::span::Attribute;
 
 pub(super) use list::List;
@@ -23,6 +24,8 @@ pub(super) use list::List;
 pub(super) struct Subject<'c> {
     /// The call.
     pub(super) call: &'c Call,
+    /// What the telemetry is to look like.
+    pub(super) options: &'c Options,
     /// Its `gen_ai` operation.
     pub(super) operation: Option<&'static str>,
     /// What failed.
@@ -35,9 +38,9 @@ pub(super) struct Subject<'c> {
 pub(super) fn attributes(subject: Subject<'_>) -> Vec<Attribute> {
     let mut list = List::default();
     request::add(&mut list, subject);
-    parameters::add(&mut list, subject.call);
+    parameters::add(&mut list, subject);
     response::add(&mut list, subject);
-    usage::add(&mut list, subject.call);
+    usage::add(&mut list, subject);
     identity::add(&mut list, subject.call);
     guardrail::add(&mut list, subject.call);
     transport::add(&mut list, subject);

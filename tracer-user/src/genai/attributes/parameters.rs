@@ -1,14 +1,15 @@
 //! Inference parameters of the request.
 
-use crate::bedrock::Call;
 use crate::bedrock::family::Task;
 use crate::bedrock::parameters::{OutputType, Parameters};
+use crate::genai::Convention;
 use crate::genai::semconv::{self, output};
 use crate::genai::span::Value;
 
-use super::List;
+use super::{List, Subject};
 
-pub(super) fn add(list: &mut List, call: &Call) {
+pub(super) fn add(list: &mut List, subject: Subject<'_>) {
+    let Subject { call, options, .. } = subject;
     let Parameters {
         max_tokens,
         temperature,
@@ -25,7 +26,11 @@ pub(super) fn add(list: &mut List, call: &Call) {
     list.count(semconv::REQUEST_MAX_TOKENS, *max_tokens);
     list.double(semconv::REQUEST_TEMPERATURE, *temperature);
     list.double(semconv::REQUEST_TOP_P, *top_p);
-    list.whole_or_double(semconv::REQUEST_TOP_K, *top_k);
+    // A double until v1.41, a whole number after it.
+    match options.convention {
+        Convention::V1_41 => list.double(semconv::REQUEST_TOP_K, *top_k),
+        Convention::Latest | Convention::Both => list.whole(semconv::REQUEST_TOP_K, *top_k),
+    }
     list.strings(semconv::REQUEST_STOP_SEQUENCES, stop_sequences.clone());
     list.push(semconv::REQUEST_SEED, seed.map(Value::Int));
     list.count(

@@ -1,11 +1,11 @@
 //! Token counts.
 
-use crate::bedrock::Call;
 use crate::genai::semconv;
 
-use super::List;
+use super::{List, Subject};
 
-pub(super) fn add(list: &mut List, call: &Call) {
+pub(super) fn add(list: &mut List, subject: Subject<'_>) {
+    let Subject { call, options, .. } = subject;
     let usage = call.usage;
     let input = usage.input_with_cache();
     list.count(semconv::USAGE_INPUT_TOKENS, input);
@@ -17,6 +17,11 @@ pub(super) fn add(list: &mut List, call: &Call) {
             .map(|(input, output)| input.saturating_add(output)),
     );
     list.count(semconv::USAGE_CACHE_READ, usage.cache_read);
-    list.count(semconv::USAGE_CACHE_CREATION, usage.cache_write);
+    if options.convention.old_names() {
+        list.count(semconv::USAGE_CACHE_CREATION, usage.cache_write);
+    }
+    if options.convention.new_names() {
+        list.count(semconv::USAGE_CACHE_WRITE, usage.cache_write);
+    }
     list.count(semconv::USAGE_REASONING, usage.reasoning);
 }
