@@ -42,6 +42,9 @@ enum Expected {
     InOrder,
     /// A call begins.
     Perhaps,
+    /// The connection begins, with SETTINGS of the server (RFC 9113 section 3.4) unless it began before: only that one is
+    /// sure to begin here, and may have its header in several calls.
+    Settings,
     /// Perhaps one came before it, or the preface did: one more is proof.
     AsProof,
 }
@@ -81,6 +84,15 @@ impl Frames {
             place: Place::header(Expected::AsProof),
             doubtful: false,
             confirmed: true,
+            ..Self::candidate()
+        }
+    }
+
+    /// At the first byte that a server sends, on a connection that is known to speak HTTP/2 or not yet.
+    pub(super) fn at_beginning(confirmed: bool) -> Self {
+        Self {
+            place: Place::header(Expected::Settings),
+            confirmed,
             ..Self::candidate()
         }
     }
@@ -173,6 +185,11 @@ impl Frames {
                         *place = byte;
                     }
                     *seen += 1;
+                    if *expected == Expected::Settings
+                        && !may_be_settings(octets.get(..*seen).unwrap_or_default())
+                    {
+                        *expected = Expected::Perhaps;
+                    }
                     let (octets, seen, expected) = (*octets, *seen, *expected);
                     let so_far = octets.get(..seen).unwrap_or_default();
                     let refused = expected != Expected::InOrder && !resumes(so_far, DEFAULT_MAX_FRAME_SIZE);
@@ -350,6 +367,12 @@ impl Payload {
             0
         }
     }
+}
+
+/// Whether this begins the header of a SETTINGS frame, as far as it goes.
+fn may_be_settings(so_far: &[u8]) -> bool {
+    let is_settings = |kind: &u8| Kind::of(*kind) == Kind::Settings;
+    resumes(so_far, DEFAULT_MAX_FRAME_SIZE) && so_far.get(3).is_none_or(is_settings)
 }
 
 /// Blanks up to so many bytes.

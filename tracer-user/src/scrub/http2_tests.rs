@@ -248,6 +248,19 @@ fn a_server_is_understood_without_a_preface() {
 }
 
 #[test]
+fn a_server_is_understood_however_little_each_read_takes() {
+    let said = [settings(), frame(HEADERS, 4, 1, &[0x88]), frame(0, 1, 1, b"body")].concat();
+    let preface = [PREFACE.to_vec(), settings()].concat();
+    let mut calls = vec![Call::write(&preface)];
+    calls.extend(said.chunks(1).map(Call::read));
+    assert_eq!(
+        scrub(&calls, usize::MAX).concat(),
+        [preface.clone(), said.clone()].concat()
+    );
+    assert_eq!(scrub(&calls[1..], usize::MAX).concat(), said);
+}
+
+#[test]
 fn after_a_hole_in_a_body_everything_is_in_its_place() {
     let mut encoder = Encoder::new();
     let mut first = Vec::new();

@@ -243,8 +243,10 @@ impl Stream {
     /// Blanks what must not be seen. Gives how many bytes of HTTP/2 were hidden since nothing was known about them.
     fn read(&mut self, data: &mut Data<'_>, http2: bool, hidden: &mut Vec<Range<usize>>) -> u64 {
         let call_start = data.call_offset == 0;
+        let at_beginning = data.stream_offset == 0 && !data.joined_late;
         match &self.frames {
             Some(frames) if frames.is_confirmed() => {}
+            _ if http2 && at_beginning => self.frames = Some(Box::new(Frames::at_beginning(http2))),
             _ if http2 => self.frames = Some(Box::new(Frames::lost())),
             Some(frames) if call_start && frames.is_lost() => self.frames = None,
             _ => {}
@@ -256,7 +258,11 @@ impl Stream {
             && data.bytes.first() == Some(&0)
         {
             self.text = Text::new();
-            self.frames = Some(Box::new(Frames::candidate()));
+            self.frames = Some(Box::new(if at_beginning {
+                Frames::at_beginning(http2)
+            } else {
+                Frames::candidate()
+            }));
         }
         let mut at = 0;
         if self.frames.is_none() {
