@@ -1,0 +1,132 @@
+//! Recorded Bedrock exchanges, sent through the whole pipeline, say what the recordings are known to say, however they are
+//! served.
+//!
+//! `GEOPHONE_RECORDED` names a file of JSON lines: `{"id", "request": {method, host, path, headers, body_b64}, "response":
+//! {status, headers, body_b64}, "expected": {…}}`. Without it there is nothing to compare, and the tests say so.
+
+mod compare;
+mod recording;
+mod serving;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value as Json;
+use tracer_user::bedrock::family::{Family, Task};
+use tracer_user::genai::span::Span;
+
+use compare::compare;
+use recording::Recording;
+use serving::{Protocol, trace};
+
+/// Operations whose bodies are read.
+const READ: [&str; 4] = [
+    "Converse",
+    "ConverseStream",
+    "InvokeModel",
+    "InvokeModelWithResponseStream",
+];
+
+/// Bytes of a TLS record as servers like to write them.
+const RECORD: usize = 1_400;
+
+/// The recordings, if there are any.
+fn recordings() -> Option<Vec<Recording>> {
+    let Some(path) = std::env::var_os("GEOPHONE_RECORDED") else {
+        eprintln!(
+            "NOT RUN: no recordings to compare with; set GEOPHONE_RECORDED to a file of recorded exchanges (JSON lines)"
+        );
+        return None;
+    };
+    let text = std::fs::read_to_string(&path).expect("the file of GEOPHONE_RECORDED can be read");
+    let recordings = Recording::all(&text);
+    assert!(!recordings.is_empty(), "the file holds no exchange");
+    Some(recordings)
+}
+
+#[test]
+fn recorded_exchanges_say_what_they_are_known_to_say() {
+    let Some(recordings) = recordings() else {
+        return;
+    };
+    let mut compared = BTreeMap::<String, usize>::new();
+    let mut not_covered = Vec::new();
+    let mut wrong = String::new();
+    for recording in &recordings {
+        let Recording {
+            id, api, expected, ..
+        } = recording;
+        let spans = trace(&Protocol::Http1.serve(recording), RECORD, &[]);
+        if !READ.contains(&api.as_str()) {
+            not_covered.push(format!("{id}: {api}, {} span(s)", spans.len()));
+            continue;
+        }
+        if let Some(model) = expected.pointer("/model_id").and_then(Json::as_str)
+            && api.starts_with("Invoke")
+            && Family::of_model(model) == Some(Family::Other)
+            && Task::of_model(model).is_none()
+        {
+            not_covered.push(format!(
+                "{id}: content of {model} (what headers, metrics and common members say is compared)"
+            ));
+        }
+        let differences = differences(recording, &spans);
+        if differences.is_empty() {
+            *compared.entry(api.clone()).or_default() += 1;
+        }
+        for difference in differences {
+            writeln!(wrong, "{id}: {difference}").expect("a string takes everything");
+        }
+    }
+    for row in &not_covered {
+        eprintln!("not yet covered: {row}");
+    }
+    eprintln!("agree: {compared:?}");
+    assert!(wrong.is_empty(), "recordings and spans differ:\n{wrong}");
+    assert!(
+        !compared.is_empty(),
+        "the file holds no exchange that can be compared"
+    );
+}
+
+/// What the spans of a recording get wrong.
+fn differences(recording: &Recording, spans: &[Span]) -> Vec<String> {
+    match spans {
+        [span] => compare(&recording.expected, span),
+        spans => vec![format!("{} spans instead of one", spans.len())],
+    }
+}
+
+#[test]
+fn they_say_the_same_over_any_http_in_pieces_of_any_size() {
+    let Some(recordings) = recordings() else {
+        return;
+    };
+    let wrong = std::thread::scope(|scope| {
+        let threads = Protocol::ALL.map(|protocol| {
+            let recordings = &recordings;
+            scope.spawn(move || {
+                let mut wrong = String::new();
+                for recording in recordings
+                    .iter()
+                    .filter(|recording| READ.contains(&recording.api.as_str()))
+                {
+                    let passed = protocol.serve(recording);
+                    for piece in [RECORD, 1] {
+                        for difference in differences(recording, &trace(&passed, piece, &[])) {
+                            writeln!(
+                                wrong,
+                                "{} over {protocol}, pieces of {piece}: {difference}",
+                                recording.id
+                            )
+                            .expect("a string takes everything");
+                        }
+                    }
+                }
+                wrong
+            })
+        });
+        threads.map(|thread| thread.join().expect("no panic")).concat()
+    });
+    assert!(wrong.is_empty(), "recordings and spans differ:\n{wrong}");
+}
