@@ -39,6 +39,10 @@ impl fmt::Display for Inspection {
         writeln!(formatter, "{}: looked into in {took:.1} ms", self.path.display())?;
         let listing = match &self.outcome {
             Ok(resolved) => resolved.listing(),
+            // Python is such a program: its ssl module brings libssl.
+            Err(Unresolved::NoTls) => {
+                "no TLS library in it; one that it loads is found as soon as it is mapped\n".to_owned()
+            }
             Err(reason) => format!("not traced: {reason}\n"),
         };
         for line in listing.lines() {
