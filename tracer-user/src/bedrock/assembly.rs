@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::call::{MAX_TOOL_CALLS, ToolCall};
-use super::content::{MAX_SAID, Part};
+use super::content::{MAX_SAID, Part, parse_arguments, tell_thoughts};
 
 /// Most blocks of one answer.
 const MAX_BLOCKS: usize = 1024;
@@ -16,6 +16,10 @@ const MAX_TEXT: usize = MAX_SAID;
 pub struct Assembly {
     /// Whether text is kept.
     content: bool,
+    /// Which of several answers is added to.
+    choice: u64,
+    /// Text may hold thoughts.
+    thoughts_in_text: bool,
     blocks: Vec<Block>,
     held: usize,
     /// Something did not fit.
@@ -24,6 +28,7 @@ pub struct Assembly {
 
 #[derive(Debug)]
 struct Block {
+    choice: u64,
     index: u64,
     kind: Kind,
     text: String,
@@ -58,6 +63,16 @@ impl Assembly {
         self.held
     }
 
+    /// What follows belongs to this one of several answers.
+    pub fn choice(&mut self, choice: u64) {
+        self.choice = choice;
+    }
+
+    /// The model may think aloud in its text.
+    pub fn thoughts_in_text(&mut self) {
+        self.thoughts_in_text = true;
+    }
+
     /// More text.
     pub fn text(&mut self, index: u64, text: &str) {
         self.append(index, Kind::Text, text);
@@ -80,6 +95,7 @@ impl Assembly {
             return;
         }
         self.blocks.push(Block {
+            choice: self.choice,
             index,
             kind: Kind::Tool { id, name },
             text: String::new(),
@@ -91,38 +107,64 @@ impl Assembly {
         if !self.content || !self.fits(json) {
             return;
         }
-        if let Some(block) = self
-            .blocks
-            .iter_mut()
-            .rev()
-            .find(|block| block.index == index && matches!(block.kind, Kind::Tool { .. }))
-        {
+        if let Some(block) = self.blocks.iter_mut().rev().find(|block| {
+            block.choice == self.choice && block.index == index && matches!(block.kind, Kind::Tool { .. })
+        }) {
             block.text.push_str(json);
             self.held += json.len();
         }
     }
 
-    /// The answer: tool calls, and all parts if content is kept.
-    pub fn finish(self) -> (Vec<ToolCall>, Vec<Part>) {
+    /// A piece of a tool call as `OpenAI`'s shape has it: the first has id and name, those that follow the index alone. A piece
+    /// without index is a call of its own.
+    pub fn tool_piece(&mut self, index: Option<u64>, id: Option<String>, name: Option<String>, json: &str) {
+        let known = self.blocks.iter().rev().find_map(|block| match &block.kind {
+            Kind::Tool { id: known, .. } if block.choice == self.choice && Some(block.index) == index => {
+                Some(known)
+            }
+            _ => None,
+        });
+        let continues = known.is_some_and(|known| id.is_none() || id == *known);
+        let index = index.unwrap_or(self.blocks.len() as u64);
+        if !continues {
+            self.tool(index, id, name);
+        }
+        self.tool_input(index, json);
+    }
+
+    /// The answer: tool calls, and the parts of each choice if content is kept.
+    pub fn finish(self) -> (Vec<ToolCall>, Vec<Vec<Part>>) {
         let mut calls = Vec::new();
-        let mut parts = Vec::new();
-        for Block { kind, text, .. } in self.blocks {
-            match kind {
-                Kind::Text => parts.push(Part::Text(text)),
-                Kind::Reasoning => parts.push(Part::Reasoning(text)),
+        let mut choices: Vec<(u64, Vec<Part>)> = Vec::new();
+        for Block {
+            choice, kind, text, ..
+        } in self.blocks
+        {
+            let parts = match kind {
+                Kind::Text if self.thoughts_in_text => tell_thoughts(text),
+                Kind::Text => vec![Part::Text(text)],
+                Kind::Reasoning => vec![Part::Reasoning(text)],
                 Kind::Tool { id, name } => {
-                    if self.content {
-                        parts.push(Part::ToolCall {
-                            id: id.clone(),
-                            name: name.clone().unwrap_or_default(),
-                            arguments: arguments(text),
-                        });
+                    calls.push(ToolCall {
+                        id: id.clone(),
+                        name: name.clone(),
+                    });
+                    if !self.content {
+                        continue;
                     }
-                    calls.push(ToolCall { id, name });
+                    vec![Part::ToolCall {
+                        id,
+                        name: name.unwrap_or_default(),
+                        arguments: parse_arguments(Value::String(text)),
+                    }]
                 }
+            };
+            match choices.iter_mut().find(|(known, _)| *known == choice) {
+                Some((_, known)) => known.extend(parts),
+                None => choices.push((choice, parts)),
             }
         }
-        (calls, parts)
+        (calls, choices.into_iter().map(|(_, parts)| parts).collect())
     }
 
     /// Appends to the last block if it is of the same kind: Nova gives each piece of one text an index of its own.
@@ -131,7 +173,12 @@ impl Assembly {
             return;
         }
         self.held += text.len();
-        if let Some(block) = self.blocks.last_mut()
+        let last = self
+            .blocks
+            .iter_mut()
+            .rev()
+            .find(|block| block.choice == self.choice);
+        if let Some(block) = last
             && block.kind == kind
         {
             block.text.push_str(text);
@@ -142,6 +189,7 @@ impl Assembly {
             return;
         }
         self.blocks.push(Block {
+            choice: self.choice,
             index,
             kind,
             text: text.to_owned(),
@@ -153,12 +201,4 @@ impl Assembly {
         self.beyond_cap |= !fits;
         fits
     }
-}
-
-/// Arguments as JSON; none at all are an empty object, and what does not parse stays text.
-fn arguments(text: String) -> Value {
-    if text.trim().is_empty() {
-        return Value::Object(serde_json::Map::new());
-    }
-    serde_json::from_str(&text).unwrap_or(Value::String(text))
 }

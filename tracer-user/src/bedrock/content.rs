@@ -66,7 +66,11 @@ impl Budget {
 
     /// As much of a text as fits; nothing for what is no text.
     pub fn text(&mut self, value: Option<Json<'_>>) -> String {
-        let text = value.and_then(Json::string).unwrap_or_default();
+        self.cut_to_fit(&value.and_then(Json::string).unwrap_or_default())
+    }
+
+    /// As much of a text as fits.
+    pub fn cut_to_fit(&mut self, text: &str) -> String {
         let end = (0..=self.left.min(text.len()))
             .rev()
             .find(|end| text.is_char_boundary(*end))
@@ -176,6 +180,50 @@ impl Message {
             role: role.to_owned(),
             parts: vec![Part::Text(text)],
         }
+    }
+
+    /// The same message with what the model thought aloud told apart from what it said.
+    #[must_use]
+    pub fn with_thoughts_told(self) -> Self {
+        let parts = self.parts.into_iter().flat_map(|part| match part {
+            Part::Text(text) => tell_thoughts(text),
+            other => vec![other],
+        });
+        Self {
+            parts: parts.collect(),
+            role: self.role,
+        }
+    }
+}
+
+/// Thoughts in a text: `<think>…</think>` of `DeepSeek`, whose prompt may have opened the bracket already, and
+/// `<reasoning>…</reasoning>` of gpt-oss and Kimi.
+pub fn tell_thoughts(text: String) -> Vec<Part> {
+    for (open, close) in [("<think>", "</think>"), ("<reasoning>", "</reasoning>")] {
+        let Some((thoughts, said)) = text.split_once(close) else {
+            continue;
+        };
+        let (before, thoughts) = thoughts.split_once(open).unwrap_or(("", thoughts));
+        if !before.trim().is_empty() {
+            continue;
+        }
+        let mut parts = vec![Part::Reasoning(thoughts.trim().to_owned())];
+        let said = said.trim_start();
+        if !said.is_empty() {
+            parts.push(Part::Text(said.to_owned()));
+        }
+        return parts;
+    }
+    vec![Part::Text(text)]
+}
+
+/// Arguments of a tool: `OpenAI`'s shape has them as a text of JSON. None at all are an empty object, and what does not parse
+/// stays text.
+pub fn parse_arguments(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.trim().is_empty() => Value::Object(serde_json::Map::new()),
+        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        other => other,
     }
 }
 

@@ -27,6 +27,10 @@ pub struct Parameters {
     pub reasoning_level: Option<String>,
     /// Form asked for.
     pub output: Option<OutputType>,
+    /// Dimensions of a vector.
+    pub dimensions: Option<u64>,
+    /// Forms of a vector.
+    pub encoding_formats: Vec<String>,
 }
 
 /// Form of the answer asked for.
@@ -75,6 +79,10 @@ impl Parameters {
             "presence_penalty" | "presencePenalty" => {
                 set(&mut self.presence_penalty, penalty(value));
             }
+            "dimensions" | "output_dimension" | "outputEmbeddingLength" | "embeddingDimension" => {
+                set(&mut self.dimensions, value.count());
+            }
+            "embeddingTypes" | "embedding_types" => self.encoding_formats = value.texts(),
             "reasoning_effort" => set(&mut self.reasoning_level, value.text()),
             "output_config" | "outputConfig" => {
                 set(
@@ -111,6 +119,8 @@ impl Parameters {
             presence_penalty,
             reasoning_level,
             output,
+            dimensions,
+            encoding_formats,
         } = other;
         self.max_tokens = self.max_tokens.or(max_tokens);
         self.temperature = self.temperature.or(temperature);
@@ -127,6 +137,10 @@ impl Parameters {
             self.reasoning_level = reasoning_level;
         }
         self.output = self.output.or(output);
+        self.dimensions = self.dimensions.or(dimensions);
+        if self.encoding_formats.is_empty() {
+            self.encoding_formats = encoding_formats;
+        }
     }
 
     /// Takes every member of an object.

@@ -27,7 +27,12 @@ enum Shape {
 #[derive(Debug)]
 pub(super) struct Reading {
     shape: Shape,
+    /// By the model's id.
     family: Option<Family>,
+    /// By the bodies, where the id does not tell.
+    guess: Option<Family>,
+    /// A chunk of the answer has told it.
+    answer_told: bool,
     pub(super) facts: Facts,
     assembly: Assembly,
 }
@@ -45,6 +50,8 @@ impl Reading {
         Self {
             shape,
             family: model.and_then(Family::of_model),
+            guess: None,
+            answer_told: false,
             facts: Facts {
                 content: content.then(Content::default),
                 ..Facts::default()
@@ -65,14 +72,17 @@ impl Reading {
 
     /// Whether the body's own token counts go before Bedrock's metrics.
     pub(super) fn counts_better_than_metrics(&self) -> bool {
-        self.family.is_some_and(Family::counts_better_than_metrics)
+        self.known_family()
+            .is_some_and(Family::counts_better_than_metrics)
     }
 
     /// Whether a stream of this shape ends with an event of its own, and it did not come.
     pub(super) fn lacks_stop_event(&self) -> bool {
         let due = matches!(self.shape, Shape::Converse | Shape::Speech)
-            || matches!(self.family, Some(Family::Anthropic | Family::Nova));
-        due && !self.facts.ended && self.facts.stop_reasons.is_empty()
+            || self.known_family().is_some_and(Family::tells_the_end);
+        // A guardrail that steps in leaves out the rest.
+        let over = self.facts.ended || self.facts.guardrail.intervened == Some(true);
+        due && !over && self.facts.stop_reasons.is_empty()
     }
 
     /// Reads a request body.
@@ -141,20 +151,27 @@ impl Reading {
         let text = json::text(&inner);
         let chunk = Json::new(&text);
         // Behind an opaque ARN the first chunks may not tell yet.
-        if self.family.is_none() {
-            self.family = Family::of_body(chunk);
+        if self.family.is_none() && !self.answer_told {
+            let told = Family::of_body(chunk);
+            self.answer_told = told.is_some();
+            self.guess = told.or(self.guess);
         }
-        self.family
+        self.known_family()
             .unwrap_or(Family::Other)
             .chunk(chunk, &mut self.facts, &mut self.assembly)
     }
 
-    /// The family, by the body where the model's name does not tell.
+    /// The family, by the body where the model's id does not tell. The answer corrects what the request led to believe:
+    /// several families are asked in one way.
     fn family_of(&mut self, body: &Body) -> Family {
         if self.family.is_none() {
-            self.family = Family::of_body(Json::new(&body.text()));
+            self.guess = Family::of_body(Json::new(&body.text())).or(self.guess);
         }
-        self.family.unwrap_or(Family::Other)
+        self.known_family().unwrap_or(Family::Other)
+    }
+
+    fn known_family(&self) -> Option<Family> {
+        self.family.or(self.guess)
     }
 }
 

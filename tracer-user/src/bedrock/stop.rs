@@ -29,14 +29,19 @@ impl StopReason {
     pub fn finish(&self) -> Finish<'_> {
         let lower = self.wire.to_ascii_lowercase();
         match lower.as_str() {
-            "end_turn" | "stop_sequence" | "stop" | "finish" | "finished" | "complete" | "endoftext"
-            | "eos" | "stop_criteria_met" => Finish::Stop,
-            "tool_use" | "tool_calls" | "tool_call" => Finish::ToolCall,
-            "max_tokens" | "length" | "model_context_window_exceeded" => Finish::Length,
-            "content_filtered" | "content_filter" | "guardrail_intervened" | "refusal" => {
+            "end_turn" | "stop_sequence" | "stop" | "finish" | "finished" | "complete" | "completed"
+            | "endoftext" | "eos" | "stop_criteria_met" | "success" => Finish::Stop,
+            "tool_use" | "tool_calls" | "tool_call" | "function_call" => Finish::ToolCall,
+            "max_tokens"
+            | "max_output_tokens"
+            | "length"
+            | "model_length"
+            | "error_limit"
+            | "model_context_window_exceeded" => Finish::Length,
+            "content_filtered" | "content_filter" | "guardrail_intervened" | "refusal" | "error_toxic" => {
                 Finish::ContentFilter
             }
-            "malformed_model_output" | "malformed_tool_use" | "error" => Finish::Error,
+            "malformed_model_output" | "malformed_tool_use" | "error" | "failed" => Finish::Error,
             _ => Finish::Other(&self.wire),
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn operation_name(call: &Call) -> Option<&'static str> {
             Some(Task::Completion) => operation::TEXT_COMPLETION,
             Some(Task::Embedding) => operation::EMBEDDINGS,
             Some(Task::Ranking) => operation::RERANK,
-            Some(Task::Image) => operation::GENERATE_CONTENT,
+            Some(Task::Image | Task::Video) => operation::GENERATE_CONTENT,
         }),
     }
 }

@@ -41,6 +41,10 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     REQUEST_PRESENCE_PENALTY = "gen_ai.request.presence_penalty";
     /// Effort of reasoning.
     REQUEST_REASONING_LEVEL = "gen_ai.request.reasoning.level";
+    /// Dimensions of the vectors asked for.
+    EMBEDDINGS_DIMENSIONS = "gen_ai.embeddings.dimension.count";
+    /// Forms of the vectors asked for.
+    REQUEST_ENCODING_FORMATS = "gen_ai.request.encoding_formats";
     /// `true` for a streamed answer.
     REQUEST_STREAM = "gen_ai.request.stream";
     /// Form of answer asked for.

@@ -212,14 +212,12 @@ pub(super) fn usage(value: Json<'_>, usage: &mut Usage) {
 
 /// A streamed answer that is over.
 pub(in crate::bedrock) fn finish_stream(assembly: Assembly, facts: &mut Facts) {
-    let (calls, parts) = assembly.finish();
+    let (calls, choices) = assembly.finish();
     facts.tool_calls.extend(calls);
-    if let Some(content) = &mut facts.content
-        && !parts.is_empty()
-    {
-        content.output.push(Message {
+    if let Some(content) = &mut facts.content {
+        content.output.extend(choices.into_iter().map(|parts| Message {
             role: "assistant".into(),
             parts,
-        });
+        }));
     }
 }

@@ -4,16 +4,27 @@
 
 pub(super) mod anthropic;
 mod blocks;
+mod chat;
+mod cohere;
+mod completions;
 pub(super) mod converse;
+mod embedding;
+mod identity;
+mod image;
+mod jurassic;
+mod llama;
+mod mistral;
 mod nova;
 mod other;
+mod ranking;
 pub(super) mod speech;
 mod titan;
+mod video;
 
 use super::assembly::Assembly;
 use super::body::Body;
 use super::call::{Guardrail, MAX_STOP_REASONS, MAX_TOOL_CALLS, ToolCall, Usage};
-use super::content::Content;
+use super::content::{Content, Message};
 use super::json::{Json, Malformed};
 use super::parameters::Parameters;
 use super::session::Session;
@@ -69,10 +80,57 @@ impl Facts {
         }
     }
 
+    /// A text of the request, if it is wanted.
+    fn asked(&mut self, role: &str, value: Json<'_>) {
+        if self.content.is_some() {
+            self.asked_text(role, &value.string().unwrap_or_default());
+        }
+    }
+
+    /// The same, unescaped already.
+    fn asked_text(&mut self, role: &str, text: &str) {
+        if let Some(content) = &mut self.content
+            && content.asked.envelope()
+        {
+            let text = content.asked.cut_to_fit(text);
+            content.input.push(Message::text(role, text));
+        }
+    }
+
+    /// The whole text of one choice.
+    fn answered(&mut self, value: Json<'_>) {
+        self.spoke = true;
+        if let Some(content) = &mut self.content
+            && content.answered.envelope()
+        {
+            let text = content.answered.text(Some(value));
+            content.output.push(Message::text("assistant", text));
+        }
+    }
+
+    /// The whole text of one choice, in which the model may have thought aloud.
+    fn answered_with_thoughts(&mut self, value: Json<'_>) {
+        self.answered(value);
+        if let Some(content) = &mut self.content {
+            let last = content.output.pop();
+            content.output.extend(last.map(Message::with_thoughts_told));
+        }
+    }
+
+    /// A piece of the text of one choice.
+    fn piece(&mut self, choice: u64, value: Json<'_>, assembly: &mut Assembly) {
+        let text = value.string().unwrap_or_default();
+        self.spoke |= !text.is_empty();
+        assembly.choice(choice);
+        assembly.text(0, &text);
+    }
+
     /// Members that Bedrock itself adds to bodies of any family.
     fn take_bedrocks_own(&mut self, name: &str, value: Json<'_>) {
         match name {
             "amazon-bedrock-invocationMetrics" => {
+                // They come with the last chunk.
+                self.ended = true;
                 let metrics = &mut self.metrics;
                 let latency = &mut self.server_latency_ms;
                 let _broken = value.members(|name, value| match name {
@@ -112,6 +170,8 @@ pub enum Task {
     Ranking,
     /// An image.
     Image,
+    /// A film.
+    Video,
 }
 
 /// Shape of the bodies of `InvokeModel`.
@@ -123,60 +183,61 @@ pub enum Family {
     Nova,
     /// Amazon Titan Text.
     TitanText,
+    /// Meta's Llama.
+    Llama,
+    /// Mistral's prompt and outputs.
+    Mistral,
+    /// `OpenAI`'s messages and choices.
+    Chat,
+    /// `OpenAI`'s older prompt and choices.
+    Completions,
+    /// Cohere's prompt and generations.
+    Command,
+    /// Cohere's message and text.
+    CommandR,
+    /// AI21's prompt and completions.
+    Jurassic,
+    /// Vectors of any vendor.
+    Embedding,
+    /// An order of documents.
+    Ranking,
+    /// Images of any vendor.
+    Image,
+    /// Films.
+    Video,
+    /// Films told in text.
+    Pegasus,
     /// Any other: what is common to most bodies, headers and Bedrock's own metrics.
     Other,
 }
 
 impl Family {
-    /// The family of a model id or ARN; `None` where the id does not tell.
-    pub fn of_model(model: &str) -> Option<Self> {
-        let name = vendor_name(model)?;
-        let (vendor, rest) = name.split_once('.')?;
-        Some(match vendor {
-            "anthropic" => Family::Anthropic,
-            "amazon" if rest.starts_with("titan-text") || rest.starts_with("titan-tg") => Family::TitanText,
-            "amazon" if rest.starts_with("nova") && Task::of_model(model).is_none() => Family::Nova,
-            _ => Family::Other,
-        })
-    }
-
-    /// The family of a body, by members that no other family has.
-    pub fn of_body(body: Json<'_>) -> Option<Self> {
-        let mut family = None;
-        let _broken = body.members(|name, value| {
-            let found = match name {
-                "anthropic_version" | "max_tokens_to_sample" | "completion" | "content_block" => {
-                    Family::Anthropic
-                }
-                "type" => match value.text().as_deref() {
-                    Some(
-                        "message"
-                        | "message_start"
-                        | "message_delta"
-                        | "message_stop"
-                        | "content_block_start"
-                        | "content_block_delta"
-                        | "content_block_stop",
-                    ) => Family::Anthropic,
-                    _ => return,
-                },
-                "schemaVersion" | "inferenceConfig" | "messageStart" | "contentBlockStart"
-                | "contentBlockDelta" | "contentBlockStop" | "messageStop" | "metadata" | "stopReason" => {
-                    Family::Nova
-                }
-                "textGenerationConfig" | "outputText" => Family::TitanText,
-                "inputTextTokenCount" if family.is_none() => Family::TitanText,
-                _ => return,
-            };
-            family = Some(found);
-        });
-        family
-    }
-
     /// Whether the body's own token counts are to be believed before Bedrock's metrics. Claude's last `message_delta` counts
     /// tool calls in full, the metrics of the same stream do not (recorded: 133 against 97).
     pub fn counts_better_than_metrics(self) -> bool {
         matches!(self, Family::Anthropic)
+    }
+
+    /// Whether its streams end with an event or a reason.
+    pub fn tells_the_end(self) -> bool {
+        match self {
+            Family::Anthropic
+            | Family::Nova
+            | Family::TitanText
+            | Family::Llama
+            | Family::Mistral
+            | Family::Chat
+            | Family::Completions
+            | Family::Command
+            | Family::CommandR => true,
+            Family::Jurassic
+            | Family::Embedding
+            | Family::Ranking
+            | Family::Image
+            | Family::Video
+            | Family::Pegasus
+            | Family::Other => false,
+        }
     }
 
     /// Reads a request body.
@@ -185,6 +246,17 @@ impl Family {
             Family::Anthropic => anthropic::request(body, facts),
             Family::Nova => nova::request(body, facts),
             Family::TitanText => titan::request(body, facts),
+            Family::Llama => llama::request(body, facts),
+            Family::Mistral => mistral::request(body, facts),
+            Family::Chat => chat::request(body, facts),
+            Family::Completions => completions::request(body, facts),
+            Family::Command | Family::CommandR => cohere::request(body, facts),
+            Family::Jurassic => jurassic::request(body, facts),
+            Family::Embedding => embedding::request(body, facts),
+            Family::Ranking => ranking::request(body, facts),
+            Family::Image => image::request(body, facts),
+            Family::Video => video::film_request(body, facts),
+            Family::Pegasus => video::request(body, facts),
             Family::Other => other::request(body, facts),
         }
     }
@@ -195,6 +267,18 @@ impl Family {
             Family::Anthropic => anthropic::response(body, facts),
             Family::Nova => nova::response(body, facts),
             Family::TitanText => titan::response(body, facts),
+            Family::Llama => llama::response(body, facts),
+            Family::Mistral => mistral::response(body, facts),
+            Family::Chat => chat::response(body, facts),
+            Family::Completions => completions::response(body, facts),
+            Family::Command => cohere::generations(body, facts),
+            Family::CommandR => cohere::reply(body, facts),
+            Family::Jurassic => jurassic::response(body, facts),
+            Family::Embedding => embedding::response(body, facts),
+            Family::Ranking => ranking::response(body, facts),
+            Family::Image => image::response(body, facts),
+            Family::Video => video::film_response(body, facts),
+            Family::Pegasus => video::response(body, facts),
             Family::Other => other::response(body, facts),
         }
     }
@@ -205,62 +289,19 @@ impl Family {
             Family::Anthropic => anthropic::chunk(chunk, facts, assembly),
             Family::Nova => nova::chunk(chunk, facts, assembly),
             Family::TitanText => titan::chunk(chunk, facts, assembly),
-            Family::Other => other::chunk(chunk, facts),
+            Family::Llama => llama::chunk(chunk, facts, assembly),
+            Family::Mistral => mistral::chunk(chunk, facts, assembly),
+            Family::Chat => chat::chunk(chunk, facts, assembly),
+            Family::Completions => completions::chunk(chunk, facts, assembly),
+            Family::Command => cohere::generation_chunk(chunk, facts, assembly),
+            Family::CommandR => cohere::reply_chunk(chunk, facts, assembly),
+            Family::Pegasus => video::chunk(chunk, facts, assembly),
+            Family::Jurassic
+            | Family::Embedding
+            | Family::Ranking
+            | Family::Image
+            | Family::Video
+            | Family::Other => other::chunk(chunk, facts, assembly),
         }
     }
-}
-
-impl Task {
-    /// What a model is for, where its id tells that it is not for text.
-    pub fn of_model(model: &str) -> Option<Self> {
-        let name = vendor_name(model)?;
-        let has = |part: &str| name.contains(part);
-        if has("embed") || has("marengo") {
-            Some(Task::Embedding)
-        } else if has("rerank") {
-            Some(Task::Ranking)
-        } else if has("titan-image") || has("nova-canvas") || name.starts_with("stability.") {
-            Some(Task::Image)
-        } else {
-            None
-        }
-    }
-}
-
-/// Vendors with models on Bedrock, as model ids begin.
-const VENDORS: [&str; 18] = [
-    "ai21",
-    "amazon",
-    "anthropic",
-    "cohere",
-    "deepseek",
-    "google",
-    "luma",
-    "meta",
-    "minimax",
-    "mistral",
-    "moonshot",
-    "nvidia",
-    "openai",
-    "qwen",
-    "stability",
-    "twelvelabs",
-    "writer",
-    "zai",
-];
-
-/// The part of a model id or ARN that begins with the vendor: `us.anthropic.claude…` and
-/// `arn:aws:bedrock:…:inference-profile/us.anthropic.claude…` are both `anthropic.claude…`.
-fn vendor_name(model: &str) -> Option<&str> {
-    model.split('/').rev().find_map(|part| {
-        let begins_with_vendor = |name: &str| {
-            name.split_once('.')
-                .is_some_and(|(vendor, _)| VENDORS.contains(&vendor))
-        };
-        if begins_with_vendor(part) {
-            return Some(part);
-        }
-        let (_region, name) = part.split_once('.')?;
-        begins_with_vendor(name).then_some(name)
-    })
 }

@@ -98,48 +98,6 @@ fn titan_text() {
 }
 
 #[test]
-fn other_families_by_what_they_have_in_common() {
-    let llama = invoked(
-        "meta.llama3-1-70b-instruct-v1%3A0",
-        r#"{"prompt": "x", "max_gen_len": 5}"#,
-        r#"{"generation": "y", "prompt_token_count": 5, "generation_token_count": 10, "stop_reason": "length"}"#,
-    );
-    assert_eq!((llama.usage.input, llama.usage.output), (Some(5), Some(10)));
-    let chat = invoked(
-        "openai.gpt-oss-120b-1%3A0",
-        r#"{"messages": [], "max_completion_tokens": 5, "reasoning_effort": "low", "response_format": {"type": "json_object"}}"#,
-        r#"{"id": "chatcmpl-1", "model": "gpt-oss", "choices": [{"finish_reason": "tool_calls", "message":
-            {"tool_calls": [{"id": "c1", "function": {"name": "f", "arguments": "{}"}}]}}],
-            "usage": {"prompt_tokens": 20, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 8},
-                "completion_tokens_details": {"reasoning_tokens": 3}}}"#,
-    );
-    assert_eq!(chat.usage.input_with_cache(), Some(20));
-    assert_eq!((chat.usage.cache_read, chat.usage.reasoning), (Some(8), Some(3)));
-    assert_eq!(chat.tool_calls[0].name.as_deref(), Some("f"));
-    assert_eq!(chat.response_id.as_deref(), Some("chatcmpl-1"));
-    let several = invoked(
-        "cohere.command-light-text-v14",
-        r#"{"prompt": "x", "p": 0.5, "k": 3, "num_generations": 2}"#,
-        r#"{"id": "g", "generations": [{"id": "1", "finish_reason": "MAX_TOKENS"}, {"id": "2", "finish_reason": "COMPLETE"}]}"#,
-    );
-    assert_eq!(
-        (several.parameters.top_p, several.parameters.top_k),
-        (Some(0.5), Some(3.0))
-    );
-    assert_eq!(several.parameters.choice_count, Some(2));
-    assert_eq!(several.stop_reasons.len(), 2);
-    let embedding = invoked(
-        "amazon.titan-embed-text-v2%3A0",
-        r#"{"inputText": "x"}"#,
-        r#"{"embedding": [0.5, -1e-3], "inputTextTokenCount": 3}"#,
-    );
-    assert_eq!(
-        (embedding.task, embedding.usage.input),
-        (Some(Task::Embedding), Some(3))
-    );
-}
-
-#[test]
 fn models_are_sorted_by_vendor_however_they_are_named() {
     for (model, family) in [
         ("anthropic.claude-v2", Some(Family::Anthropic)),
@@ -165,9 +123,19 @@ fn models_are_sorted_by_vendor_however_they_are_named() {
             None,
         ),
         ("arn:aws:bedrock:us-east-1:1:imported-model/abc", None),
-        ("amazon.nova-canvas-v1:0", Some(Family::Other)),
-        ("amazon.titan-embed-text-v1", Some(Family::Other)),
-        ("meta.llama3-8b", Some(Family::Other)),
+        ("amazon.nova-canvas-v1:0", Some(Family::Image)),
+        ("amazon.nova-reel-v1:0", Some(Family::Video)),
+        ("luma.ray-v2:0", Some(Family::Video)),
+        ("amazon.titan-embed-text-v1", Some(Family::Embedding)),
+        ("amazon.rerank-v1:0", Some(Family::Ranking)),
+        ("meta.llama3-8b", Some(Family::Llama)),
+        ("eu.mistral.pixtral-large-2502-v1:0", None),
+        ("us.deepseek.r1-v1:0", None),
+        ("ai21.j2-ultra-v1", Some(Family::Jurassic)),
+        ("ai21.jamba-1-5-mini-v1:0", Some(Family::Chat)),
+        ("cohere.command-r-plus-v1:0", Some(Family::CommandR)),
+        ("cohere.command-text-v14", Some(Family::Command)),
+        ("qwen.qwen3-coder-480b-a35b-v1:0", Some(Family::Chat)),
         ("does-not-exist", None),
         ("", None),
     ] {

@@ -1,6 +1,8 @@
 //! Exchanges as they happen, and the calls they are told as.
 
 mod bodies;
+mod chunks;
+mod families;
 mod play;
 mod sessions;
 mod speech;

@@ -22,6 +22,8 @@ pub(super) fn add(list: &mut List, subject: Subject<'_>) {
         presence_penalty,
         reasoning_level,
         output,
+        dimensions,
+        encoding_formats,
     } = &call.parameters;
     list.count(semconv::REQUEST_MAX_TOKENS, *max_tokens);
     list.double(semconv::REQUEST_TEMPERATURE, *temperature);
@@ -40,6 +42,8 @@ pub(super) fn add(list: &mut List, subject: Subject<'_>) {
     list.double(semconv::REQUEST_FREQUENCY_PENALTY, *frequency_penalty);
     list.double(semconv::REQUEST_PRESENCE_PENALTY, *presence_penalty);
     list.string(semconv::REQUEST_REASONING_LEVEL, reasoning_level.as_ref());
+    list.count(semconv::EMBEDDINGS_DIMENSIONS, *dimensions);
+    list.strings(semconv::REQUEST_ENCODING_FORMATS, encoding_formats.clone());
     let output = match (output, call.task) {
         (Some(OutputType::Text), _) => Some(output::TEXT),
         (Some(OutputType::Json), _) => Some(output::JSON),
