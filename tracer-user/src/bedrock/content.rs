@@ -7,6 +7,12 @@ use super::json::Json;
 /// Most bytes of JSON taken over from each of request and answer.
 pub const MAX_SAID: usize = 1 << 20;
 
+/// Largest JSON value that is looked into for media to leave out.
+const MAX_BUILT: usize = 8 << 20;
+
+/// A string from this length on that is base64 throughout is a medium and no words.
+const MEDIUM_FROM: usize = 1024;
+
 /// What a message or a part costs beside its text.
 const ENVELOPE: usize = 32;
 
@@ -80,7 +86,7 @@ impl Budget {
         text.get(..end).unwrap_or_default().to_owned()
     }
 
-    /// The text if all of it fits, else nothing: half an image is none.
+    /// The text if all of it fits, else nothing: half an address is none.
     pub fn whole(&mut self, value: Json<'_>) -> String {
         if self.take(value.source().len()) {
             value.string().unwrap_or_default().into_owned()
@@ -89,12 +95,25 @@ impl Budget {
         }
     }
 
-    /// The value if all of it fits, else null.
+    /// The value without its media if all of it fits, else null.
     pub fn value(&mut self, value: Option<Json<'_>>) -> Value {
-        value
-            .filter(|value| self.take(value.source().len()))
-            .and_then(Json::build)
-            .unwrap_or(Value::Null)
+        let Some(value) = value else {
+            return Value::Null;
+        };
+        let length = value.source().len();
+        if length > MAX_BUILT {
+            self.cut = true;
+            return Value::Null;
+        }
+        let Some(mut built) = value.build() else {
+            return Value::Null;
+        };
+        let left_out = leave_media_out(&mut built);
+        if self.take(length.saturating_sub(left_out)) {
+            built
+        } else {
+            Value::Null
+        }
     }
 }
 
@@ -137,14 +156,23 @@ pub enum Part {
         /// What it said.
         response: Value,
     },
-    /// Bytes of an image, a document, a film.
+    /// Bytes of an image, a document, a film: how many there were, not what they are.
     Blob {
         /// Kind of medium.
         modality: &'static str,
         /// MIME type.
         mime_type: Option<String>,
-        /// Base64.
-        content: String,
+        /// Bytes, base64 undone.
+        size: u64,
+    },
+    /// A file that was handed over before.
+    File {
+        /// Kind of medium.
+        modality: &'static str,
+        /// MIME type.
+        mime_type: Option<String>,
+        /// Its id.
+        file_id: String,
     },
     /// The place of an image, a document, a film.
     Uri {
@@ -227,6 +255,62 @@ pub fn parse_arguments(value: Value) -> Value {
     }
 }
 
+impl Part {
+    /// An image, a document, a film by its address. `data:` addresses hold the bytes themselves (RFC 2397).
+    pub fn at_address(
+        modality: &'static str,
+        mime_type: Option<String>,
+        address: Json<'_>,
+        budget: &mut Budget,
+    ) -> Self {
+        let said = address.source().trim_matches('"');
+        if let Some((description, data)) = said.strip_prefix("data:").and_then(|rest| rest.split_once(',')) {
+            let told = description.split(';').next().filter(|told| !told.is_empty());
+            return Self::Blob {
+                modality,
+                mime_type: told
+                    .filter(|told| told.len() <= MAX_MIME_TYPE)
+                    .map(str::to_owned)
+                    .or(mime_type),
+                size: decoded_length(data),
+            };
+        }
+        Self::Uri {
+            modality,
+            mime_type,
+            uri: budget.whole(address),
+        }
+    }
+}
+
+/// Longest MIME type that is taken over (RFC 6838 §4.2: 127 characters on each side of the stroke).
+const MAX_MIME_TYPE: usize = 255;
+
+/// How many bytes a base64 text stands for; as source text of JSON it may have its quotes.
+pub fn decoded_length(base64: &str) -> u64 {
+    let digits = base64.trim_matches('"').trim_end_matches('=').len() as u64;
+    digits / 4 * 3 + (digits % 4 * 3) / 4
+}
+
+/// Puts the number of their bytes where media are, and says how much that saved.
+fn leave_media_out(value: &mut Value) -> usize {
+    match value {
+        Value::String(text) if text.len() >= MEDIUM_FROM && is_base64(text) => {
+            let length = text.len();
+            *text = format!("[{} bytes]", decoded_length(text));
+            length - text.len()
+        }
+        Value::Array(items) => items.iter_mut().map(leave_media_out).sum(),
+        Value::Object(members) => members.values_mut().map(leave_media_out).sum(),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+fn is_base64(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'))
+}
+
 /// MIME type of a format as Bedrock's content blocks name them (`png`, `pdf`, `mp4`, …).
 pub fn mime_type(modality: &str, format: &str) -> String {
     match (modality, format) {
@@ -271,5 +355,28 @@ mod tests {
         assert_eq!(budget.whole(Json::new("\"AAAA\"")), "");
         assert_eq!(budget.value(Some(Json::new("{}"))), Value::Null);
         assert!(!budget.envelope());
+    }
+
+    #[test]
+    fn media_are_told_by_their_size() {
+        let image = "iVBORw0KGgo".repeat(200);
+        let mut budget = Budget::default();
+        let source = format!(r#"[{{"image": {{"format": "png", "source": {{"bytes": "{image}"}}}}}}]"#);
+        assert_eq!(
+            budget.value(Some(Json::new(&source))),
+            serde_json::json!([{"image": {"format": "png", "source": {"bytes": "[1650 bytes]"}}}])
+        );
+        let address = format!("\"data:image/webp;base64,{image}\"");
+        assert_eq!(
+            Part::at_address("image", None, Json::new(&address), &mut budget),
+            Part::Blob {
+                modality: "image",
+                mime_type: Some("image/webp".into()),
+                size: 1650
+            }
+        );
+        assert!(!budget.cut());
+        let lengths = ["", "QQ==", "QUI=", "QUJD", "\"QUJDRA==\""].map(decoded_length);
+        assert_eq!(lengths, [0, 1, 2, 3, 4]);
     }
 }

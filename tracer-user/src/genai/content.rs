@@ -86,10 +86,17 @@ enum PartJson<'a> {
         id: Option<&'a str>,
         response: &'a Value,
     },
+    /// The bytes stay out; `size` tells how many there were.
     Blob {
         modality: &'a str,
         mime_type: Option<&'a str>,
-        content: &'a str,
+        content: &'static str,
+        size: u64,
+    },
+    File {
+        modality: &'a str,
+        mime_type: Option<&'a str>,
+        file_id: &'a str,
     },
     Uri {
         modality: &'a str,
@@ -142,11 +149,21 @@ fn part(part: &Part) -> PartJson<'_> {
         Part::Blob {
             modality,
             mime_type,
-            content,
+            size,
         } => PartJson::Blob {
             modality,
             mime_type: mime_type.as_deref(),
-            content,
+            content: "",
+            size: *size,
+        },
+        Part::File {
+            modality,
+            mime_type,
+            file_id,
+        } => PartJson::File {
+            modality,
+            mime_type: mime_type.as_deref(),
+            file_id,
         },
         Part::Uri {
             modality,

@@ -3,7 +3,7 @@
 use super::super::assembly::Assembly;
 use super::super::body::Body;
 use super::super::call::Usage;
-use super::super::content::{Budget, Message, Part, ToolDefinition};
+use super::super::content::{Budget, Message, Part, ToolDefinition, decoded_length};
 use super::super::failure;
 use super::super::json::{Json, Malformed};
 use super::{Facts, Task, set};
@@ -261,18 +261,24 @@ fn part(block: Json<'_>, budget: &mut Budget) -> Option<Part> {
         "image" | "document" => {
             let modality = if kind == "image" { "image" } else { "document" };
             let mime_type = block.at(&["source", "media_type"]).and_then(Json::text);
-            match (block.at(&["source", "data"]), block.at(&["source", "url"])) {
-                (Some(data), _) => Part::Blob {
+            let source = |name| block.at(&["source", name]);
+            match (source("data"), source("url"), source("file_id")) {
+                // A document may be plain text.
+                (Some(data), _, _) if mime_type.as_deref() == Some("text/plain") => {
+                    Part::Text(budget.text(Some(data)))
+                }
+                (Some(data), _, _) => Part::Blob {
                     modality,
                     mime_type,
-                    content: budget.whole(data),
+                    size: decoded_length(data.source()),
                 },
-                (None, Some(uri)) => Part::Uri {
+                (None, Some(address), _) => Part::at_address(modality, mime_type, address, budget),
+                (None, None, Some(id)) => Part::File {
                     modality,
                     mime_type,
-                    uri: budget.whole(uri),
+                    file_id: budget.whole(id),
                 },
-                (None, None) => other(&kind),
+                (None, None, None) => other(&kind),
             }
         }
         kind => other(kind),

@@ -1,6 +1,6 @@
 //! Content blocks of Converse and Nova: objects of one member whose name is the kind.
 
-use super::super::content::{Budget, Message, Part, ToolDefinition, mime_type};
+use super::super::content::{Budget, Message, Part, ToolDefinition, decoded_length, mime_type};
 use super::super::json::Json;
 
 /// A message; its content is a list of blocks or one text.
@@ -92,7 +92,7 @@ fn medium(modality: &'static str, value: Json<'_>, budget: &mut Budget) -> Part 
         return Part::Blob {
             modality,
             mime_type,
-            content: budget.whole(bytes),
+            size: decoded_length(bytes.source()),
         };
     }
     if let Some(uri) = value.at(&["source", "s3Location", "uri"]) {

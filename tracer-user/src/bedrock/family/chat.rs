@@ -4,7 +4,9 @@
 use super::super::assembly::Assembly;
 use super::super::body::Body;
 use super::super::call::Usage;
-use super::super::content::{Budget, Message, Part, ToolDefinition, parse_arguments};
+use super::super::content::{
+    Budget, Message, Part, ToolDefinition, decoded_length, mime_type, parse_arguments,
+};
 use super::super::json::{Json, Malformed};
 use super::completions::reason;
 use super::{Facts, Task, set};
@@ -269,19 +271,25 @@ pub(super) fn part(block: Json<'_>, budget: &mut Budget) -> Option<Part> {
             mime_type: block
                 .at(&["input_audio", "format"])
                 .and_then(Json::text)
-                .map(|format| super::super::content::mime_type("audio", &format)),
-            content: block
+                .map(|format| mime_type("audio", &format)),
+            size: block
                 .at(&["input_audio", "data"])
-                .map(|data| budget.whole(data))
-                .unwrap_or_default(),
+                .map_or(0, |data| decoded_length(data.source())),
         },
         "file" | "input_file" => {
             let file = block.member("file").unwrap_or(block);
-            medium(
-                "document",
-                file.member("file_data").or_else(|| file.member("file_url")),
-                budget,
-            )
+            match file.member("file_id") {
+                Some(id) => Part::File {
+                    modality: "document",
+                    mime_type: None,
+                    file_id: budget.whole(id),
+                },
+                None => medium(
+                    "document",
+                    file.member("file_data").or_else(|| file.member("file_url")),
+                    budget,
+                ),
+            }
         }
         kind => Part::Other {
             kind: kind.chars().take(64).collect(),
@@ -289,22 +297,12 @@ pub(super) fn part(block: Json<'_>, budget: &mut Budget) -> Option<Part> {
     })
 }
 
-/// An address, or the thing itself in a `data:` address (RFC 2397).
+/// An address, or the thing itself in a `data:` address.
 fn medium(modality: &'static str, place: Option<Json<'_>>, budget: &mut Budget) -> Part {
-    let place = place.map(|place| budget.whole(place)).unwrap_or_default();
-    let data = place
-        .strip_prefix("data:")
-        .and_then(|rest| rest.split_once(";base64,"));
-    match data {
-        Some((mime_type, content)) => Part::Blob {
-            modality,
-            mime_type: Some(mime_type.to_owned()).filter(|kind| !kind.is_empty()),
-            content: content.to_owned(),
-        },
-        None => Part::Uri {
-            modality,
-            mime_type: None,
-            uri: place,
+    match place {
+        Some(place) => Part::at_address(modality, None, place, budget),
+        None => Part::Other {
+            kind: modality.to_owned(),
         },
     }
 }

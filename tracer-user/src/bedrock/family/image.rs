@@ -1,7 +1,7 @@
 //! Image models: Titan Image and Nova Canvas, Stability's newer models, and SDXL with its artifacts.
 
 use super::super::body::Body;
-use super::super::content::{Message, Part};
+use super::super::content::{Message, Part, decoded_length};
 use super::super::json::{Json, Malformed};
 use super::{Facts, Task};
 
@@ -70,7 +70,7 @@ fn push(image: Json<'_>, facts: &mut Facts) {
                 modality: "image",
                 // The body does not say it; the bytes do.
                 mime_type: None,
-                content: content.answered.whole(image),
+                size: decoded_length(image.source()),
             }],
         });
     }

@@ -130,7 +130,7 @@ fn chat_completions() {
             Part::Blob {
                 modality: "image",
                 mime_type: Some("image/png".into()),
-                content: "AAAA".into(),
+                size: 3,
             },
             Part::Uri {
                 modality: "image",
@@ -423,7 +423,14 @@ fn images_of_every_vendor() {
         let (asked, answered) = said(&call);
         assert_eq!(asked, [("user".into(), vec![text("a cat")])], "{model}");
         assert!(
-            matches!(&answered[0][..], [Part::Blob { modality: "image", content, .. }] if content == "AAAA"),
+            matches!(
+                &answered[0][..],
+                [Part::Blob {
+                    modality: "image",
+                    size: 3,
+                    ..
+                }]
+            ),
             "{model}"
         );
     }
