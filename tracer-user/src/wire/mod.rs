@@ -1,4 +1,4 @@
-//! Wire formats: HTTP/1, HTTP/2, content codings, event-streams. Parsers that take bytes and yield values, never a socket.
+//! Wire formats: HTTP/1, HTTP/2, content codings, event-streams, server-sent events. Parsers that take bytes and yield values, never a socket.
 //!
 //! [`Conversation`] is what `conn/` keeps for each connection: it tells from the first bytes which protocol is spoken and
 //! reads it from there.
@@ -12,6 +12,7 @@ mod http2;
 #[cfg(test)]
 mod oracle_tests;
 mod sniff;
+pub mod sse;
 #[cfg(test)]
 mod tests;
 
