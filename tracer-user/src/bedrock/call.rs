@@ -3,9 +3,11 @@
 use crate::event::{ConnectionKey, Monotonic};
 use crate::http::{Completion, ExchangeNumber};
 
+use super::billing::Billing;
 use super::content::Content;
 use super::failure::Failure;
 use super::family::Task;
+use super::pace::Pace;
 use super::parameters::Parameters;
 use super::route::Route;
 use super::session::Session;
@@ -40,6 +42,8 @@ pub struct Call {
     pub parameters: Parameters,
     /// Token counts.
     pub usage: Usage,
+    /// What decides the price beside them.
+    pub billing: Billing,
     /// Why each choice ended, in order.
     pub stop_reasons: Vec<StopReason>,
     /// Id of the answer, given by the model's body.
@@ -62,6 +66,8 @@ pub struct Call {
     pub server_latency_ms: Option<u64>,
     /// When what passed.
     pub timings: Timings,
+    /// How the pieces of a streamed answer followed each other.
+    pub pace: Pace,
     /// How the exchange ended.
     pub completion: Completion,
     /// Why some of it is missing.
@@ -101,6 +107,8 @@ pub struct Usage {
     pub cache_read: Option<u64>,
     /// Input tokens written to a cache.
     pub cache_write: Option<u64>,
+    /// Of those, the ones kept for an hour and not for five minutes.
+    pub cache_write_1h: Option<u64>,
     /// Of the output tokens, those spent on reasoning.
     pub reasoning: Option<u64>,
     /// Whether `input` holds the cached tokens already, as in `OpenAI`'s bodies.
@@ -120,6 +128,7 @@ impl Usage {
             output: self.output.or(other.output),
             cache_read: cache(self.cache_read, other.cache_read),
             cache_write: cache(self.cache_write, other.cache_write),
+            cache_write_1h: cache(self.cache_write_1h, other.cache_write_1h),
             reasoning: self.reasoning.or(other.reasoning),
             input_is_total: if self.input.is_some() {
                 self.input_is_total

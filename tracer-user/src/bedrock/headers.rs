@@ -3,6 +3,7 @@
 use crate::http::Fields;
 
 use super::baggage;
+use super::billing::Billing;
 use super::call::{Attempt, TraceHeaders, Usage};
 use super::json::Json;
 use super::route::Route;
@@ -72,6 +73,19 @@ pub(super) fn usage(fields: &Fields<'_>) -> Usage {
         cache_write: count(fields, "x-amzn-bedrock-cache-write-input-token-count"),
         ..Usage::default()
     }
+}
+
+/// What the head of a request says about the price.
+pub(super) fn billing(fields: &Fields<'_>) -> Billing {
+    let mut billing = Billing::default();
+    billing_told(fields, &mut billing);
+    billing
+}
+
+/// What the head of a response says about it, which goes before what was asked for.
+pub(super) fn billing_told(fields: &Fields<'_>, billing: &mut Billing) {
+    billing.take_tier(fields.get("x-amzn-bedrock-service-tier"));
+    billing.take_latency(fields.get("x-amzn-bedrock-performanceconfig-latency"));
 }
 
 /// Request id, by the names of Bedrock and of the compatible endpoints.

@@ -4,6 +4,7 @@
 //! (`family/`) and gives one [`Call`] for each: a plain value with everything a span may say.
 
 mod baggage;
+pub mod billing;
 pub mod body;
 pub mod call;
 mod calls;
@@ -13,8 +14,10 @@ mod exchange;
 pub mod failure;
 pub mod family;
 mod headers;
+pub mod histogram;
 pub mod json;
 pub mod operation;
+pub mod pace;
 pub mod parameters;
 mod reading;
 pub mod route;

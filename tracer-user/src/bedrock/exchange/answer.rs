@@ -42,6 +42,7 @@ impl Exchange {
         call.request_id = headers::request_id(fields);
         Session::prefer(&mut call.session, headers::session_told(fields));
         self.headers = headers::usage(fields);
+        headers::billing_told(fields, &mut self.reading.facts.billing);
         self.reading.facts.server_latency_ms = headers::count(fields, "x-amzn-bedrock-invocation-latency");
         self.reading.facts.response_model = headers::value(fields, "x-amzn-bedrock-model-id");
 
@@ -74,6 +75,7 @@ impl Exchange {
     pub(in super::super) fn response_body(&mut self, part: &BodyPart<'_>, time: Monotonic, budget: usize) {
         if let BodyPart::Hole(hole) = part {
             self.call.gaps.response_hole |= hole.reason != HoleReason::Undecodable;
+            self.call.pace.interrupt();
             self.first_chunk_missed |= self.call.timings.first_chunk.is_none();
             self.call.gaps.undecodable |= hole.reason == HoleReason::Undecodable;
         }
@@ -166,12 +168,17 @@ impl Exchange {
                 {
                     self.recognise_event(event_type);
                 }
+                let spoke_before = std::mem::take(&mut self.reading.facts.spoke);
                 if self.reading.event(event_type, message.payload).is_err() {
                     self.response_unreadable();
                 }
-                if self.reading.facts.spoke && !self.first_chunk_missed {
-                    self.call.timings.first_chunk.get_or_insert(time);
+                if self.reading.facts.spoke {
+                    self.call.pace.piece(time);
+                    if !self.first_chunk_missed {
+                        self.call.timings.first_chunk.get_or_insert(time);
+                    }
                 }
+                self.reading.facts.spoke |= spoke_before;
                 if let Some((code, message)) = self.reading.facts.error.take() {
                     self.fail(code, message, time);
                 }

@@ -9,6 +9,7 @@ use crate::event::{ConnectionKey, Monotonic};
 use crate::http::{BodyPart, Completion, ExchangeNumber, HoleReason, Phase, RequestHead};
 use crate::wire::eventstream::MessageKind;
 
+use super::billing::Billing;
 use super::body::{Body, Keep};
 use super::call::{Call, Gaps, Guardrail, Timings, Usage};
 use super::envelope::Envelopes;
@@ -16,6 +17,7 @@ use super::family::Task;
 use super::headers;
 use super::json::Json;
 use super::operation::Purpose;
+use super::pace::Pace;
 use super::parameters::Parameters;
 use super::reading::Reading;
 use super::route::Route;
@@ -71,6 +73,7 @@ impl Exchange {
             version: headers::value(fields, "x-amzn-bedrock-guardrailversion"),
             intervened: None,
         };
+        reading.facts.billing = headers::billing(fields);
         Self {
             keep,
             is_certain: true,
@@ -98,6 +101,7 @@ impl Exchange {
                 route,
                 parameters: Parameters::default(),
                 usage: Usage::default(),
+                billing: Billing::default(),
                 stop_reasons: Vec::new(),
                 response_id: None,
                 response_model: None,
@@ -114,6 +118,7 @@ impl Exchange {
                     first_chunk: None,
                     end: time,
                 },
+                pace: Pace::default(),
                 completion: Completion::Complete,
                 gaps: Gaps {
                     headers_unknown: fields.is_partial(),

@@ -44,6 +44,7 @@ impl Exchange {
             server_latency_ms,
             usage,
             metrics,
+            billing,
             error: _,
             spoke: _,
             ended: _,
@@ -58,6 +59,7 @@ impl Exchange {
         call.tool_calls = tool_calls;
         call.guardrail = guardrail;
         call.server_latency_ms = server_latency_ms;
+        call.billing = billing;
         call.usage = headers.or(if body_counts_first {
             usage.or(metrics)
         } else {

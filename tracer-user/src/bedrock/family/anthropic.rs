@@ -208,6 +208,10 @@ fn usage(value: Json<'_>, usage: &mut Usage) {
         "output_tokens" => set(&mut usage.output, value.count()),
         "cache_read_input_tokens" => set(&mut usage.cache_read, value.count()),
         "cache_creation_input_tokens" => set(&mut usage.cache_write, value.count()),
+        "cache_creation" => set(
+            &mut usage.cache_write_1h,
+            value.member("ephemeral_1h_input_tokens").and_then(Json::count),
+        ),
         "output_tokens_details" => set(
             &mut usage.reasoning,
             value

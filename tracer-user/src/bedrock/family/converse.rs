@@ -11,18 +11,27 @@ use super::super::session::Session;
 use super::{Facts, blocks, set};
 
 /// Members of a request that hold facts.
-const REQUEST: [&str; 7] = [
+const REQUEST: [&str; 9] = [
     "inferenceConfig",
     "additionalModelRequestFields",
     "guardrailConfig",
     "outputConfig",
     "requestMetadata",
+    "serviceTier",
+    "performanceConfig",
     "toolConfig",
     "system",
 ];
 
 /// Members of a response that hold facts.
-const RESPONSE: [&str; 4] = ["stopReason", "usage", "metrics", "trace"];
+const RESPONSE: [&str; 6] = [
+    "stopReason",
+    "usage",
+    "metrics",
+    "trace",
+    "serviceTier",
+    "performanceConfig",
+];
 
 /// Reads a request body.
 pub(in crate::bedrock) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
@@ -31,6 +40,7 @@ pub(in crate::bedrock) fn request(body: &Body, facts: &mut Facts) -> Result<(), 
         "inferenceConfig" => facts.parameters.take_all(value),
         "outputConfig" => facts.parameters.take(name, value),
         "requestMetadata" => Session::prefer(&mut facts.session, Session::of_metadata(value)),
+        "serviceTier" | "performanceConfig" => facts.billing.take(name, value),
         "additionalModelRequestFields" => {
             extra.take_all(value);
             // Nova's own name for the place of `topK`.
@@ -92,7 +102,7 @@ pub(in crate::bedrock) fn response(body: &Body, facts: &mut Facts) -> Result<(),
         }
         "stopReason" => stop(value, facts),
         "usage" => usage(value, &mut facts.usage),
-        "metrics" | "trace" => metadata(name, value, facts),
+        "metrics" | "trace" | "serviceTier" | "performanceConfig" => metadata(name, value, facts),
         _ => facts.take_bedrocks_own(name, value),
     })
 }
@@ -195,6 +205,7 @@ fn metadata(name: &str, value: Json<'_>, facts: &mut Facts) {
             &mut facts.response_model,
             value.at(&["promptRouter", "invokedModelId"]).and_then(Json::text),
         ),
+        "serviceTier" | "performanceConfig" => facts.billing.take(name, value),
         _ => {}
     }
 }
@@ -206,6 +217,16 @@ pub(super) fn usage(value: Json<'_>, usage: &mut Usage) {
         "outputTokens" => set(&mut usage.output, value.count()),
         "cacheReadInputTokens" | "cacheReadInputTokenCount" => set(&mut usage.cache_read, value.count()),
         "cacheWriteInputTokens" | "cacheWriteInputTokenCount" => set(&mut usage.cache_write, value.count()),
+        "cacheDetails" => {
+            let _broken = value.items(|detail| {
+                if detail.member("ttl").and_then(Json::text).as_deref() == Some("1h") {
+                    set(
+                        &mut usage.cache_write_1h,
+                        detail.member("inputTokens").and_then(Json::count),
+                    );
+                }
+            });
+        }
         _ => {}
     });
 }

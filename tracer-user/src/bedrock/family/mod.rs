@@ -22,6 +22,7 @@ mod titan;
 mod video;
 
 use super::assembly::Assembly;
+use super::billing::Billing;
 use super::body::Body;
 use super::call::{Guardrail, MAX_STOP_REASONS, MAX_TOOL_CALLS, ToolCall, Usage};
 use super::content::{Content, Message};
@@ -53,6 +54,8 @@ pub struct Facts {
     pub usage: Usage,
     /// Token counts that Bedrock adds to the last chunk of a stream.
     pub metrics: Usage,
+    /// What decides the price beside them.
+    pub billing: Billing,
     /// An error within the body: code and message.
     pub error: Option<(String, Option<String>)>,
     /// Some of the answer proper has come.
