@@ -17,17 +17,28 @@ const INCOMPLETE: &str = "geophone.incomplete";
 const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 
 /// Attributes that are checked by rules of their own.
-const MEASURED: [&str; 2] = [FIRST_CHUNK, "thread.id"];
+const MEASURED: [&str; 3] = [FIRST_CHUNK, "thread.id", BACKOFF];
 
-/// Everything that is wrong with a span, or nothing.
-pub fn findings(span: &Span, served: &Served) -> Vec<String> {
+/// Time between attempts.
+const BACKOFF: &str = "geophone.attempts.backoff";
+
+/// Everything that is wrong with the span of a call, or nothing. `earlier`: attempts of the same call before the last one.
+pub fn findings(span: &Span, earlier: &[&Served], served: &Served) -> Vec<String> {
     let mut findings = Vec::new();
     let mut differ = |what: &str, is: Value, should: Value| {
         if is != should {
             findings.push(format!("{what} is {is}, should be {should}"));
         }
     };
-    let expected = attributes(served);
+    let mut expected = attributes(served);
+    let throttled = earlier
+        .iter()
+        .chain([&served])
+        .filter(|served| is_throttled(served))
+        .count();
+    if throttled > 0 {
+        expected.insert("geophone.attempts.throttled".to_owned(), throttled.into());
+    }
     differ("name", json!(span.name), json!(name(served)));
     differ("kind", json!(span.kind), json!(CLIENT));
     // Who ended a connection early cannot be seen from its plaintext: that alone is no error.
@@ -35,14 +46,14 @@ pub fn findings(span: &Span, served: &Served) -> Vec<String> {
     differ("status is error", json!(span.status == ERROR), json!(failed));
     let in_stream = failed && served.status == 200;
     let events: Vec<&str> = span.events.iter().map(|event| event.name.as_str()).collect();
+    let attempts = if earlier.is_empty() { 0 } else { earlier.len() + 1 };
+    let mut expected_events = vec![ATTEMPT; attempts];
+    expected_events.extend(in_stream.then_some("exception"));
+    differ("events", json!(events), json!(expected_events));
     differ(
-        "events",
-        json!(events),
-        if in_stream {
-            json!(["exception"])
-        } else {
-            json!([])
-        },
+        "there is a back-off",
+        json!(span.attributes.get(BACKOFF).is_some_and(Value::is_number)),
+        json!(attempts > 1),
     );
     if let Some(message) = &served.error_message {
         differ("status description", json!(span.message), json!(message));
@@ -77,8 +88,52 @@ pub fn findings(span: &Span, served: &Served) -> Vec<String> {
     {
         findings.push("thread.id is missing".to_owned());
     }
-    findings.extend(times(span, served));
+    if !earlier.is_empty() {
+        findings.extend(attempt_findings(span, earlier.iter().copied().chain([served])));
+    }
+    let first = earlier.first().copied().unwrap_or(served);
+    findings.extend(times(span, first, served));
     findings
+}
+
+/// Event of a span that tells one of several attempts.
+const ATTEMPT: &str = "geophone.attempt";
+
+/// What is wrong with the events of the attempts, each of which says what was served to it.
+fn attempt_findings<'s>(span: &Span, attempts: impl Iterator<Item = &'s Served>) -> Vec<String> {
+    let events = span.events.iter().filter(|event| event.name == ATTEMPT);
+    let mut findings = Vec::new();
+    for (event, served) in events.zip(attempts) {
+        let mut expected = Attributes::new();
+        expected.insert(
+            "http.request.resend_count".to_owned(),
+            (served.attempt - 1).into(),
+        );
+        expected.insert("http.response.status_code".to_owned(), served.status.into());
+        expected.insert("aws.request_id".to_owned(), served.request_id.as_str().into());
+        if let Some(error) = &served.error {
+            expected.insert("error.type".to_owned(), error.as_str().into());
+        }
+        let mut said = event.attributes.clone();
+        let duration = said.remove("geophone.attempt.duration");
+        let delay = said.remove("geophone.attempt.delay");
+        if said != expected {
+            findings.push(format!(
+                "attempt {} says {said:?}, should say {expected:?}",
+                served.attempt
+            ));
+        }
+        if duration.and_then(|seconds| seconds.as_f64()).is_none() || delay.is_some() != (served.attempt > 1)
+        {
+            findings.push(format!("attempt {} lacks its times", served.attempt));
+        }
+    }
+    findings
+}
+
+/// Whether it was refused since too much was asked for.
+fn is_throttled(served: &Served) -> bool {
+    served.error.as_deref() == Some("ThrottlingException")
 }
 
 /// Everything that a span of a connection whose beginning nobody heard says and should not. It may leave things out if it
@@ -253,15 +308,15 @@ fn parent(served: &Served) -> Option<(String, String)> {
     Some((root, field("Parent=")?.to_owned()))
 }
 
-fn times(span: &Span, served: &Served) -> Vec<String> {
+fn times(span: &Span, first: &Served, served: &Served) -> Vec<String> {
     let mut findings = Vec::new();
     if span.end < span.start {
         findings.push("the span ends before it starts".to_owned());
     }
-    if span.start.abs_diff(served.received_unix_ns) > SLACK_NS {
+    if span.start.abs_diff(first.received_unix_ns) > SLACK_NS {
         findings.push(format!(
             "the span starts at {}, but the request came at {}",
-            span.start, served.received_unix_ns
+            span.start, first.received_unix_ns
         ));
     }
     if served.complete && span.end.abs_diff(served.ended_unix_ns) > SLACK_NS {
@@ -295,6 +350,7 @@ fn times(span: &Span, served: &Served) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::fake::Parameters;
+    use crate::span::Event;
 
     fn served() -> Served {
         Served {
@@ -338,6 +394,17 @@ mod tests {
         }
     }
 
+    /// The attempt before.
+    fn refused() -> Served {
+        Served {
+            request_id: "refused".to_owned(),
+            attempt: 1,
+            status: 429,
+            error: Some("ThrottlingException".to_owned()),
+            ..served()
+        }
+    }
+
     /// The span that is right, written out by hand.
     fn span() -> Span {
         let attributes = json!({
@@ -366,7 +433,25 @@ mod tests {
             "geophone.response.stop_reasons": ["end_turn"],
             "geophone.server.duration": 0.25,
             "geophone.sdk.invocation_id": "invocation",
+            "geophone.attempts.throttled": 1,
+            "geophone.attempts.backoff": 0.05,
         });
+        let attempts = [
+            json!({
+                "http.request.resend_count": 0,
+                "http.response.status_code": 429,
+                "error.type": "ThrottlingException",
+                "aws.request_id": "refused",
+                "geophone.attempt.duration": 0.01,
+            }),
+            json!({
+                "http.request.resend_count": 1,
+                "http.response.status_code": 200,
+                "aws.request_id": "request",
+                "geophone.attempt.duration": 0.14,
+                "geophone.attempt.delay": 0.05,
+            }),
+        ];
         Span {
             resource: Attributes::new(),
             scope: "geophone".to_owned(),
@@ -378,7 +463,14 @@ mod tests {
             start: 1_000_000_000,
             end: 1_200_000_000,
             attributes: serde_json::from_value(attributes).expect("an object"),
-            events: Vec::new(),
+            events: attempts
+                .into_iter()
+                .map(|attributes| Event {
+                    name: ATTEMPT.to_owned(),
+                    time: 1_000_000_000,
+                    attributes: serde_json::from_value(attributes).expect("an object"),
+                })
+                .collect(),
             status: 0,
             message: String::new(),
         }
@@ -386,7 +478,7 @@ mod tests {
 
     #[test]
     fn the_right_span_is_found_right() {
-        assert_eq!(findings(&span(), &served()), Vec::<String>::new());
+        assert_eq!(findings(&span(), &[&refused()], &served()), Vec::<String>::new());
     }
 
     #[test]
@@ -394,10 +486,18 @@ mod tests {
         for key in span().attributes.keys() {
             let mut gone = span();
             gone.attributes.remove(key);
-            assert_eq!(findings(&gone, &served()).len(), 1, "{key} is gone");
+            assert_eq!(
+                findings(&gone, &[&refused()], &served()).len(),
+                1,
+                "{key} is gone"
+            );
             let mut wrong = span();
             wrong.attributes.insert(key.clone(), json!("wrong"));
-            assert_eq!(findings(&wrong, &served()).len(), 1, "{key} is wrong");
+            assert_eq!(
+                findings(&wrong, &[&refused()], &served()).len(),
+                1,
+                "{key} is wrong"
+            );
         }
     }
 
@@ -406,30 +506,40 @@ mod tests {
         let mut span = span();
         span.attributes
             .insert("gen_ai.response.id".to_owned(), json!("made up"));
-        assert_eq!(findings(&span, &served()).len(), 1);
+        assert_eq!(findings(&span, &[&refused()], &served()).len(), 1);
     }
 
     #[test]
     fn name_status_parent_and_times_are_looked_at() {
         type Spoil = fn(&mut Span);
-        let spoilt: [Spoil; 6] = [
+        let spoilt: [Spoil; 8] = [
             |span| span.name.push('x'),
             |span| span.kind = 1,
             |span| span.status = ERROR,
             |span| span.parent_span_id.clear(),
             |span| span.start = 0,
             |span| span.end += 10 * SLACK_NS,
+            |span| {
+                span.events[0].attributes.remove("error.type");
+            },
+            |span| {
+                span.events[1].attributes.remove("geophone.attempt.delay");
+            },
         ];
         let slow = Served {
             received_unix_ns: 100_000_000_000,
             ended_unix_ns: 100_200_000_000,
             ..served()
         };
+        let first = Served {
+            received_unix_ns: slow.received_unix_ns,
+            ..refused()
+        };
         for (index, spoil) in spoilt.into_iter().enumerate() {
             let mut span = span();
             (span.start, span.end) = (slow.received_unix_ns, slow.ended_unix_ns);
             spoil(&mut span);
-            assert_eq!(findings(&span, &slow).len(), 1, "spoilt {index}");
+            assert_eq!(findings(&span, &[&first], &slow).len(), 1, "spoilt {index}");
         }
     }
 }

@@ -138,25 +138,38 @@ pub fn replay_with(file: &Path, options: &[&str]) -> Result<(Vec<Span>, String)>
     Ok((spans, replay.stderr()))
 }
 
-/// Wants one span for every response, value by value, and no other.
-pub fn match_spans(spans: &[Span], served: &[Served]) -> Result<()> {
+/// Wants one span for every call, value by value, and no other: attempts of one call are one.
+pub fn match_spans(spans: &[Span], all: &[Served]) -> Result<()> {
     let mut findings = Vec::new();
-    for served in served {
+    let is_same = |one: &Served, other: &Served| {
+        one.invocation_id.is_some() && one.invocation_id == other.invocation_id
+    };
+    let mut calls = 0;
+    for served in all {
+        let attempts = || all.iter().filter(|other| is_same(other, served));
+        if attempts().any(|other| other.attempt > served.attempt) {
+            continue;
+        }
+        calls += 1;
+        let mut earlier: Vec<&Served> = attempts()
+            .filter(|other| other.attempt < served.attempt)
+            .collect();
+        earlier.sort_by_key(|other| other.attempt);
         let about: Vec<&Span> = spans
             .iter()
             .filter(|span| span.text("aws.request_id") == Some(&served.request_id))
             .collect();
         match about.as_slice() {
             [span] => findings.extend(
-                expect::findings(span, served)
+                expect::findings(span, &earlier, served)
                     .into_iter()
                     .map(|finding| format!("{} {}: {finding}", served.request_id, span.name)),
             ),
             several => findings.push(format!("{} spans for {}", several.len(), served.told())),
         }
     }
-    if spans.len() != served.len() {
-        findings.push(format!("{} spans for {} responses", spans.len(), served.len()));
+    if spans.len() != calls {
+        findings.push(format!("{} spans for {calls} calls", spans.len()));
     }
     judge(&findings)
 }

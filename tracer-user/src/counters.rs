@@ -12,6 +12,12 @@ pub enum Counter {
     Bytes,
     /// Spans handed to the outlets.
     Spans,
+    /// Attempts of calls that Bedrock refused since too much was asked for.
+    Throttles,
+    /// Attempts told on the span of a later attempt of the same call.
+    AttemptsJoined,
+    /// Calls told before all attempts were seen, to make room.
+    RetriesEvicted,
     /// Connections seen.
     Connections,
     /// Connections recognised as Bedrock.
@@ -64,10 +70,13 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 27] = [
+    pub const ALL: [Counter; 30] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
+        Counter::Throttles,
+        Counter::AttemptsJoined,
+        Counter::RetriesEvicted,
         Counter::Connections,
         Counter::ConnectionsWanted,
         Counter::ConnectionsIgnored,
@@ -100,6 +109,9 @@ impl Counter {
             Counter::Events => "events",
             Counter::Bytes => "bytes",
             Counter::Spans => "spans",
+            Counter::Throttles => "throttles",
+            Counter::AttemptsJoined => "attempts_joined",
+            Counter::RetriesEvicted => "retries_evicted",
             Counter::Connections => "connections",
             Counter::ConnectionsWanted => "connections_wanted",
             Counter::ConnectionsIgnored => "connections_ignored",

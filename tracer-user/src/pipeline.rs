@@ -9,6 +9,7 @@ use crate::bedrock::{self, Calls, Output};
 use crate::conn::Connections;
 use crate::counters::{Counter, Counters};
 use crate::event::{ConnectionKey, LossReason, ProbeEvent, Verdict};
+use crate::genai::attempts::{self, Attempts};
 use crate::genai::span::Span;
 use crate::genai::{Capture, Convention, Options, Spans};
 use crate::wire::Conversation;
@@ -38,6 +39,7 @@ pub struct Settings {
 pub struct Pipeline {
     connections: Connections<Conversation>,
     calls: Calls,
+    attempts: Attempts,
     spans: Spans,
     counters: Counters,
 }
@@ -60,6 +62,7 @@ impl Pipeline {
                 content: content.any(),
                 session_headers: session_headers.into(),
             }),
+            attempts: Attempts::default(),
             spans: Spans::new(options),
             counters: Counters::default(),
         }
@@ -74,6 +77,18 @@ impl Pipeline {
         }
         self.connections.push(event, &mut self.calls, &mut self.counters);
         self.tell(sink);
+        match event {
+            ProbeEvent::Tick(time) => self.attempts.tick(*time),
+            ProbeEvent::ProcessExit { process, .. } => self.attempts.process_exit(*process),
+            ProbeEvent::Host(_)
+            | ProbeEvent::Process(_)
+            | ProbeEvent::Open { .. }
+            | ProbeEvent::ServerName { .. }
+            | ProbeEvent::Data(_)
+            | ProbeEvent::Close { .. }
+            | ProbeEvent::Lost(_) => {}
+        }
+        self.tell_calls(sink);
         self.spans.forget(event);
     }
 
@@ -86,6 +101,8 @@ impl Pipeline {
     pub fn finish(&mut self, sink: &mut impl Sink) {
         self.connections.finish(&mut self.calls, &mut self.counters);
         self.tell(sink);
+        self.attempts.finish();
+        self.tell_calls(sink);
     }
 
     fn count(&mut self, event: &ProbeEvent<'_>) {
@@ -117,7 +134,18 @@ impl Pipeline {
             match output {
                 Output::Verdict(connection, verdict) => sink.verdict(connection, verdict),
                 Output::Count(counter, count) => self.counters.add(counter, count),
-                Output::Call(call) => {
+                Output::Begun(begun) => self.attempts.begun(begun),
+                Output::Call(call) => self.attempts.call(call),
+            }
+        }
+    }
+
+    /// Calls that are whole, all their attempts included.
+    fn tell_calls(&mut self, sink: &mut impl Sink) {
+        for output in self.attempts.outputs() {
+            match output {
+                attempts::Output::Count(counter, count) => self.counters.add(counter, count),
+                attempts::Output::Call(call) => {
                     self.counters.add(Counter::Spans, 1);
                     sink.span(self.spans.span(&call));
                 }

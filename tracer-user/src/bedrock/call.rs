@@ -3,6 +3,7 @@
 use crate::event::{ConnectionKey, Monotonic};
 use crate::http::{Completion, ExchangeNumber};
 
+use super::attempt::{Attempt, Outcome};
 use super::billing::Billing;
 use super::content::Content;
 use super::failure::Failure;
@@ -38,6 +39,8 @@ pub struct Call {
     pub trace: TraceHeaders,
     /// Which attempt of the SDK's call this is.
     pub attempt: Attempt,
+    /// All attempts that were seen, in order, where there was more than this one: the call is then told as a whole.
+    pub attempts: Vec<Outcome>,
     /// Inference parameters.
     pub parameters: Parameters,
     /// Token counts.
@@ -85,15 +88,6 @@ pub struct TraceHeaders {
     pub tracestate: Option<String>,
     /// `X-Amzn-Trace-Id`.
     pub amazon: Option<String>,
-}
-
-/// Which attempt of a logical call an exchange is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Attempt {
-    /// `amz-sdk-invocation-id`: the same for all attempts of one call.
-    pub invocation_id: Option<String>,
-    /// How many attempts came before.
-    pub resends: u64,
 }
 
 /// Token counts as the wire gives them. Bedrock's `input` leaves out what was read from or written to a cache.
@@ -198,6 +192,8 @@ pub struct Gaps {
     pub request_unseen: bool,
     /// Some header fields could not be understood.
     pub headers_unknown: bool,
+    /// Attempts before this one were not seen, or are told on their own.
+    pub attempts_unseen: bool,
     /// The other direction of the connection could not be found.
     pub unpaired: bool,
     /// Bytes of the request were not seen.

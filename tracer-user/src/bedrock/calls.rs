@@ -6,6 +6,7 @@ use crate::counters::Counter;
 use crate::event::{ConnectionKey, Monotonic, Verdict};
 use crate::http::{Completion, ExchangeNumber, HttpEvent, HttpSink, Version};
 
+use super::attempt::Begun;
 use super::call::Call;
 use super::exchange::Exchange;
 use super::route::{self, Recognition};
@@ -31,6 +32,8 @@ const UNSEEN_MAX: u32 = 32;
 /// Something found. The owner takes it after every event.
 #[derive(Debug)]
 pub enum Output {
+    /// An attempt of a call has begun; its [`Output::Call`] follows.
+    Begun(Begun),
     /// A call is finished or given up.
     Call(Box<Call>),
     /// A connection was recognised.
@@ -226,6 +229,7 @@ impl Calls {
         }
         self.make_room_for_call(time);
         self.by_age.insert((time, (connection, number)));
+        self.outputs.extend(exchange.attempt().map(Output::Begun));
         self.exchanges.insert((connection, number), exchange);
     }
 
@@ -287,7 +291,13 @@ impl HttpSink for Calls {
         match event {
             HttpEvent::Request { .. } | HttpEvent::End { .. } => {}
             HttpEvent::RequestBody { part, .. } => exchange.request_body(&part, budget),
-            HttpEvent::RequestEnd { time } => exchange.request_end(time),
+            HttpEvent::RequestEnd { time } => {
+                let was_known = exchange.attempt().is_some();
+                exchange.request_end(time);
+                if !was_known {
+                    self.outputs.extend(exchange.attempt().map(Output::Begun));
+                }
+            }
             HttpEvent::Response { head, time } => exchange.response(&head, time),
             HttpEvent::ResponseBody { part, time } => exchange.response_body(&part, time, budget),
         }

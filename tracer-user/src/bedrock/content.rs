@@ -118,6 +118,12 @@ impl Budget {
 }
 
 impl Content {
+    /// Bytes taken over.
+    pub fn size(&self) -> usize {
+        let taken = |budget: Budget| MAX_SAID.saturating_sub(budget.left);
+        taken(self.asked).saturating_add(taken(self.answered))
+    }
+
     /// Whether something did not fit.
     pub fn cut(&self) -> bool {
         self.asked.cut || self.answered.cut

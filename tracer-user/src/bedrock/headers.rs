@@ -4,7 +4,7 @@ use crate::http::Fields;
 
 use super::baggage;
 use super::billing::Billing;
-use super::call::{Attempt, TraceHeaders, Usage};
+use super::call::{TraceHeaders, Usage};
 use super::json::Json;
 use super::route::Route;
 use super::session::{Session, SessionHeader, SessionSource};
@@ -41,26 +41,6 @@ pub(super) fn trace(fields: &Fields<'_>) -> TraceHeaders {
         traceparent: value(fields, "traceparent"),
         tracestate: (!state.is_empty() && state.len() <= MAX_VALUE).then_some(state),
         amazon: value(fields, "x-amzn-trace-id"),
-    }
-}
-
-/// `amz-sdk-request: attempt=2; max=3`, or the counter of the Anthropic and `OpenAI` SDKs.
-pub(super) fn attempt(fields: &Fields<'_>) -> Attempt {
-    let by_aws = fields.get("amz-sdk-request").and_then(|value| {
-        value
-            .split(';')
-            .find_map(|pair| pair.trim().strip_prefix("attempt="))
-            .and_then(|number| number.trim().parse::<u64>().ok())
-            .map(|attempt| attempt.saturating_sub(1))
-    });
-    let by_others = || {
-        fields
-            .get("x-stainless-retry-count")
-            .and_then(|number| number.parse::<u64>().ok())
-    };
-    Attempt {
-        invocation_id: value(fields, "amz-sdk-invocation-id"),
-        resends: by_aws.or_else(by_others).unwrap_or(0),
     }
 }
 

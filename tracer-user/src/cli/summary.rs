@@ -57,6 +57,8 @@ fn is_loss(counter: Counter) -> bool {
         Counter::Events
         | Counter::Bytes
         | Counter::Spans
+        | Counter::Throttles
+        | Counter::AttemptsJoined
         | Counter::Connections
         | Counter::ConnectionsWanted
         | Counter::ConnectionsIgnored
@@ -67,6 +69,7 @@ fn is_loss(counter: Counter) -> bool {
         | Counter::UnsynchronisedBytes
         | Counter::BodiesUndecodable
         | Counter::ConnectionsEvicted
+        | Counter::RetriesEvicted
         | Counter::ExchangesIncomplete
         | Counter::Holes
         | Counter::HoleBytes

@@ -56,6 +56,7 @@ fn stream_was_cut(call: &Call) -> bool {
         unpaired: _,
         headers_unknown: _,
         request_unseen: _,
+        attempts_unseen: _,
         request_hole: _,
         request_unreadable: _,
     } = call.gaps;

@@ -2,6 +2,7 @@
 //!
 //! [`Spans`] turns a call into a span of its process. Names are spelled in [`semconv`] only; `docs/signals.md` explains each.
 
+pub mod attempts;
 mod attributes;
 mod capture;
 mod content;

@@ -139,6 +139,14 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     SERVER_DURATION = "geophone.server.duration";
     /// The same for all attempts of one call.
     INVOCATION_ID = "geophone.sdk.invocation_id";
+    /// How many attempts of the call were throttled.
+    ATTEMPTS_THROTTLED = "geophone.attempts.throttled";
+    /// Seconds that passed between attempts.
+    ATTEMPTS_BACKOFF = "geophone.attempts.backoff";
+    /// Seconds that an attempt took.
+    ATTEMPT_DURATION = "geophone.attempt.duration";
+    /// Seconds between the attempt before and this one.
+    ATTEMPT_DELAY = "geophone.attempt.delay";
     /// Some of the content was cut.
     CONTENT_CUT = "geophone.content.cut";
 }
@@ -147,6 +155,8 @@ names! { EVENTS "Every event of a span."
 
     /// An event-stream told of a failure.
     EXCEPTION_EVENT = "exception";
+    /// One of several attempts of the call.
+    ATTEMPT_EVENT = "geophone.attempt";
 }
 
 /// Value of [`PROVIDER_NAME`].
@@ -247,6 +257,8 @@ pub mod incomplete {
     pub const BEYOND_CAP: &str = "beyond_cap";
     /// The stream ended without the event that ends an answer.
     pub const NO_STOP_EVENT: &str = "no_stop_event";
+    /// Attempts before this one are not on this span.
+    pub const ATTEMPTS_UNSEEN: &str = "attempts_unseen";
     /// The connection was closed early.
     pub const CLOSED: &str = "closed";
     /// The bytes stopped being HTTP.
@@ -260,7 +272,7 @@ pub mod incomplete {
     /// The connection left HTTP.
     pub const UPGRADED: &str = "upgraded";
     /// Every value.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 15] = [
         REQUEST_HOLE,
         RESPONSE_HOLE,
         UNDECODABLE,
@@ -269,6 +281,7 @@ pub mod incomplete {
         RESPONSE_UNREADABLE,
         BEYOND_CAP,
         NO_STOP_EVENT,
+        ATTEMPTS_UNSEEN,
         CLOSED,
         DESYNCHRONISED,
         TIMED_OUT,

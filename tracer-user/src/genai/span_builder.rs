@@ -6,7 +6,7 @@ use crate::bedrock::Call;
 use crate::event::{Host, Monotonic, Process};
 
 use super::Options;
-use super::attributes::{List, Subject, attributes};
+use super::attributes::{List, Subject, attributes, of_attempts};
 use super::failure::{failed, finish_reasons};
 use super::operation::{operation_name, span_name};
 use super::span::{Span, SpanEvent, SpanKind, SpanStatus};
@@ -51,20 +51,27 @@ fn wall(host: &Host, time: Monotonic) -> u64 {
     time.0.saturating_add_signed(host.wall_offset_ns)
 }
 
-/// A failure inside a stream happened at a time of its own.
+/// Each of several attempts, and a failure inside a stream, which happened at a time of its own.
 fn events(call: &Call, host: &Host) -> Vec<SpanEvent> {
-    call.failure
+    let attempts = call
+        .attempts
         .iter()
-        .filter_map(|failure| {
-            let time = failure.in_stream?;
-            let mut list = List::default();
-            list.string(semconv::EXCEPTION_TYPE, Some(&failure.code));
-            list.string(semconv::EXCEPTION_MESSAGE, failure.message.as_ref());
-            Some(SpanEvent {
-                name: semconv::EXCEPTION_EVENT,
-                time_unix_ns: wall(host, time),
-                attributes: list.into_attributes(),
-            })
+        .zip(of_attempts(&call.attempts))
+        .map(|(attempt, attributes)| SpanEvent {
+            name: semconv::ATTEMPT_EVENT,
+            time_unix_ns: wall(host, attempt.start),
+            attributes,
+        });
+    let exception = call.failure.iter().filter_map(|failure| {
+        let time = failure.in_stream?;
+        let mut list = List::default();
+        list.string(semconv::EXCEPTION_TYPE, Some(&failure.code));
+        list.string(semconv::EXCEPTION_MESSAGE, failure.message.as_ref());
+        Some(SpanEvent {
+            name: semconv::EXCEPTION_EVENT,
+            time_unix_ns: wall(host, time),
+            attributes: list.into_attributes(),
         })
-        .collect()
+    });
+    attempts.chain(exception).collect()
 }

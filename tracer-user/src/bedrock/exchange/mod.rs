@@ -9,6 +9,7 @@ use crate::event::{ConnectionKey, Monotonic};
 use crate::http::{BodyPart, Completion, ExchangeNumber, HoleReason, Phase, RequestHead};
 use crate::wire::eventstream::MessageKind;
 
+use super::attempt::{Attempt, Begun, Digester};
 use super::billing::Billing;
 use super::body::{Body, Keep};
 use super::call::{Call, Gaps, Guardrail, Timings, Usage};
@@ -34,6 +35,8 @@ pub(super) struct Exchange {
     is_certain: bool,
     /// When the answer began to be told, or was asked for, is not known.
     first_chunk_missed: bool,
+    /// For requests that are told apart from others by what they say.
+    digester: Option<Digester>,
     /// `None` once it is read, or if it is not looked into.
     request: Option<Body>,
     /// For requests that are event-streams.
@@ -79,6 +82,7 @@ impl Exchange {
             is_certain: true,
             first_chunk_missed: false,
             request: (reading.looks_into_bodies() && !reading.asks_in_events()).then(|| Body::new(keep)),
+            digester: Digester::of(head.target, fields),
             envelopes: reading.asks_in_events().then(Box::default),
             answer: Answer::Waiting,
             reading,
@@ -96,7 +100,8 @@ impl Exchange {
                 },
                 streaming: route.operation.streams(),
                 trace: headers::trace(fields),
-                attempt: headers::attempt(fields),
+                attempt: Attempt::read(fields),
+                attempts: Vec::new(),
                 session: headers::session_asked(fields, &route, session_headers),
                 route,
                 parameters: Parameters::default(),
@@ -158,6 +163,16 @@ impl Exchange {
         }
     }
 
+    /// The attempt that it is, if other attempts can be told to be of the same call.
+    pub(super) fn attempt(&self) -> Option<Begun> {
+        Some(Begun {
+            connection: self.call.connection,
+            exchange: self.call.exchange,
+            series: self.call.attempt.series()?,
+            resends: self.call.attempt.resends,
+        })
+    }
+
     /// Bytes of bodies kept.
     pub(super) fn held(&self) -> usize {
         let answer = match &self.answer {
@@ -174,6 +189,7 @@ impl Exchange {
             self.call.gaps.request_hole |= hole.reason != HoleReason::Undecodable;
             self.call.gaps.undecodable |= hole.reason == HoleReason::Undecodable;
         }
+        self.digester = self.digester.take().and_then(|digester| digester.push(part));
         if let Some(body) = &mut self.request {
             body.push(part, budget);
         }
@@ -192,6 +208,7 @@ impl Exchange {
 
     pub(super) fn request_end(&mut self, time: Monotonic) {
         self.call.timings.request_end = Some(time);
+        self.call.attempt.digest = self.digester.take().map(Digester::finish);
         self.read_request();
     }
 

@@ -22,6 +22,7 @@ impl Exchange {
             keep: _,
             is_certain: _,
             first_chunk_missed: _,
+            digester: _,
             envelopes: _,
             request: _,
             answer: _,

@@ -223,6 +223,7 @@ impl Play {
     fn collect(&mut self) {
         for output in self.calls.outputs() {
             match output {
+                Output::Begun(_) => {}
                 Output::Call(call) => self.done.push(*call),
                 Output::Verdict(connection, verdict) => self.verdicts.push((connection, verdict)),
                 Output::Count(counter, count) => self.counters.add(counter, count),

@@ -24,6 +24,7 @@ fn reasons(call: &Call) -> Vec<String> {
         response_unreadable,
         beyond_cap,
         no_stop_event,
+        attempts_unseen,
     } = call.gaps;
     let completion = match call.completion {
         Completion::Complete => None,
@@ -46,6 +47,7 @@ fn reasons(call: &Call) -> Vec<String> {
         (response_unreadable, incomplete::RESPONSE_UNREADABLE),
         (beyond_cap, incomplete::BEYOND_CAP),
         (no_stop_event, incomplete::NO_STOP_EVENT),
+        (attempts_unseen, incomplete::ATTEMPTS_UNSEEN),
     ]
     .into_iter()
     .filter(|(holds, _)| *holds)

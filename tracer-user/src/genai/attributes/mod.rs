@@ -1,5 +1,6 @@
 //! The attributes of a call's span, a file for each group.
 
+mod attempts;
 mod content;
 mod guardrail;
 mod identity;
@@ -17,6 +18,7 @@ use super::failure::Failed;
 use super::options::Options;
 use super::span::Attribute;
 
+pub(super) use attempts::of_attempts;
 pub(super) use list::List;
 
 /// A call, and what was concluded from it for more than one group.
@@ -44,6 +46,7 @@ pub(super) fn attributes(subject: Subject<'_>) -> Vec<Attribute> {
     identity::add(&mut list, subject.call);
     guardrail::add(&mut list, subject.call);
     transport::add(&mut list, subject);
+    attempts::add(&mut list, subject.call);
     incomplete::add(&mut list, subject.call);
     content::add(&mut list, subject);
     list.into_attributes()

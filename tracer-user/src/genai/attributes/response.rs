@@ -51,6 +51,6 @@ pub(super) fn add(list: &mut List, subject: Subject<'_>) {
     clippy::cast_precision_loss,
     reason = "a duration of seconds needs no more than 53 bits"
 )]
-fn seconds(nanoseconds: u64) -> f64 {
+pub(super) fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
