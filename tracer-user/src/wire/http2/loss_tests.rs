@@ -44,6 +44,21 @@ fn a_hole_within_a_body_is_as_long_as_what_is_missing() {
 }
 
 #[test]
+fn an_answer_may_pass_before_frames_are_found_again() {
+    let (transcript, _) = begun()
+        .lose(Read, 1)
+        .read(b"rest of some frame")
+        .write(headers(END_STREAM, 1, &post("/")))
+        .read(b"nothing that a frame begins with")
+        .close()
+        .run();
+    assert_eq!(
+        transcript.lines,
+        ["0 POST /", "0 sent", "0 Desynchronised(Waiting)", "gone"]
+    );
+}
+
+#[test]
 fn behind_a_hole_that_hides_frames_the_next_frame_is_found() {
     let (transcript, counters) = begun()
         .write(

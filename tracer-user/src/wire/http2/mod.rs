@@ -448,7 +448,13 @@ impl Http2 {
                 stream.completion(Completion::Evicted)
             });
         }
-        self.streams.begin(stream, request, time)
+        let number = self.streams.begin(stream, request, time);
+        // Its answer may come and go before frames are found again.
+        if self.responses.frames.is_lost() {
+            self.streams
+                .hear(stream, time, |stream| stream.response.is_cut = true);
+        }
+        number
     }
 }
 
