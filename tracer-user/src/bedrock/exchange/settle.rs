@@ -33,6 +33,7 @@ impl Exchange {
             beyond_cap,
         } = self;
         let body_counts_first = reading.counts_better_than_metrics();
+        let unended = call.streaming && reading.lacks_stop_event();
         let (facts, answer_beyond_cap) = reading.finish();
         let Facts {
             parameters,
@@ -43,8 +44,8 @@ impl Exchange {
             tool_calls,
             guardrail,
             server_latency_ms,
-            usage,
-            metrics,
+            mut usage,
+            mut metrics,
             billing,
             error: _,
             spoke: _,
@@ -61,6 +62,14 @@ impl Exchange {
         call.guardrail = guardrail;
         call.server_latency_ms = server_latency_ms;
         call.billing = billing;
+        // A count that runs with the answer is right with its end, not before.
+        if unended {
+            usage.output = None;
+        }
+        // Nor is the lesser source the right one where the better may have been missed.
+        if body_counts_first && usage.output.is_none() && call.gaps.response_hole {
+            metrics.output = None;
+        }
         call.usage = headers.or(if body_counts_first {
             usage.or(metrics)
         } else {

@@ -265,3 +265,38 @@ fn chunks_that_are_no_base64_or_no_json_are_counted() {
     assert_eq!(call.stop_reasons[0].wire, "LENGTH");
     assert_eq!(play.counted(Counter::BodiesUnreadable), 2);
 }
+
+#[test]
+fn a_count_that_runs_is_told_with_the_end_alone() {
+    let whole = [
+        r#"{"generation": "Ba", "prompt_token_count": 9, "generation_token_count": 1, "stop_reason": null}"#,
+        r#"{"generation": "salt", "generation_token_count": 2, "stop_reason": "stop"}"#,
+    ];
+    for (chunks, output) in [(&whole[..], Some(2)), (&whole[..1], None)] {
+        let mut play = Play::invoke_stream("meta.llama3-8b-instruct-v1:0");
+        play.request("{}").response(200, &[EVENTSTREAM]);
+        for inner in chunks {
+            play.part(&BodyPart::Bytes(&chunk(inner)));
+        }
+        let usage = play.call().usage;
+        assert_eq!((usage.input, usage.output), (Some(9), output));
+    }
+}
+
+#[test]
+fn where_the_better_count_may_have_been_missed_the_lesser_is_not_told() {
+    let end = r#"{"type": "message_stop", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 392, "outputTokenCount": 97}}"#;
+    for (hole, output) in [(None, Some(97)), (Some(120), None)] {
+        let mut play = Play::invoke_stream("anthropic.claude-3-haiku-20240307-v1:0");
+        play.request("{}").response(200, &[EVENTSTREAM]);
+        if hole.is_some() {
+            play.part(&BodyPart::Hole(Hole {
+                length: hole,
+                reason: HoleReason::Lost,
+            }));
+        }
+        play.part(&BodyPart::Bytes(&chunk(end)));
+        let usage = play.call().usage;
+        assert_eq!((usage.input, usage.output), (Some(392), output));
+    }
+}

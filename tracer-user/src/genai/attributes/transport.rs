@@ -1,5 +1,6 @@
 //! Server, region, RPC, HTTP, and what failed.
 
+use crate::bedrock::operation::Operation;
 use crate::genai::semconv;
 
 use super::{List, Subject};
@@ -15,7 +16,9 @@ pub(super) fn add(list: &mut List, subject: Subject<'_>) {
     list.string(semconv::AWS_REQUEST_ID, call.request_id.as_ref());
     list.text(semconv::RPC_SYSTEM, Some(semconv::RPC_AWS));
     list.text(semconv::RPC_SERVICE, Some(call.route.service.name()));
-    list.text(semconv::RPC_METHOD, Some(call.route.operation.name()));
+    let asked = call.route.operation;
+    let unseen = call.gaps.request_unseen && asked == Operation::UnknownRuntimeOperation;
+    list.text(semconv::RPC_METHOD, (!unseen).then(|| asked.name()));
     list.count(semconv::HTTP_STATUS, call.status.map(u64::from));
     list.count(
         semconv::HTTP_RESEND_COUNT,
