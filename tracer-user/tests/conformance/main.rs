@@ -5,17 +5,19 @@
 //! {status, headers, body_b64}, "expected": {…}}`. Without it there is nothing to compare, and the tests say so.
 
 mod compare;
+mod holed;
 mod recording;
 mod serving;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use tracer_user::event::Direction;
 use tracer_user::genai::span::Span;
 
 use compare::compare;
 use recording::Recording;
-use serving::{Protocol, trace};
+use serving::{Hole, Passed, Protocol, trace};
 
 /// Operations whose bodies are read.
 const READ: [&str; 4] = [
@@ -86,28 +88,84 @@ fn differences(recording: &Recording, spans: &[Span]) -> Vec<String> {
 
 #[test]
 fn they_say_the_same_over_any_http_in_pieces_of_any_size() {
+    over_any_http(|protocol, recording, wrong| {
+        let passed = protocol.serve(recording);
+        for piece in [RECORD, 1] {
+            for difference in differences(recording, &trace(&passed, piece, &[])) {
+                wrong.push(format!("pieces of {piece}: {difference}"));
+            }
+        }
+    });
+}
+
+/// How far apart bytes go missing.
+const HOLES_APART: usize = 1_024;
+
+/// How many go missing: one, some of a frame, a record with most of what is before the next hole.
+const HOLES: [usize; 3] = [1, 64, 900];
+
+#[test]
+fn with_a_hole_at_any_kibibyte_they_say_less_and_nothing_wrong() {
+    over_any_http(|protocol, recording, wrong| {
+        let passed = protocol.serve(recording);
+        let whole = trace(&passed, RECORD, &[]);
+        for length in HOLES {
+            let holes = holes(&passed, length);
+            let alone = holes.iter().map(std::slice::from_ref);
+            let together = Some(holes.as_slice()).filter(|holes| holes.len() > 1);
+            for holes in alone.chain(together) {
+                let spans = trace(&passed, RECORD, holes);
+                let asked = holes.iter().all(|hole| hole.direction == Direction::Read);
+                if asked && spans.is_empty() {
+                    wrong.push(format!("{holes:?}: a call without a span"));
+                }
+                for finding in holed::findings(&whole, &spans) {
+                    wrong.push(match holes {
+                        [hole] => format!("{hole:?}: {finding}"),
+                        _ => format!("holes of {length} at every KiB: {finding}"),
+                    });
+                }
+            }
+        }
+    });
+}
+
+/// A hole at every KiB of each direction, but at its end: what is missing there is as if it had never been sent.
+fn holes(passed: &Passed, length: usize) -> Vec<Hole> {
+    [Direction::Write, Direction::Read]
+        .into_iter()
+        .flat_map(|direction| {
+            let of_direction = passed.iter().filter(|(one, _)| *one == direction);
+            let end: usize = of_direction.map(|(_, bytes)| bytes.len()).sum();
+            let places = (0..end).step_by(HOLES_APART);
+            places.filter(move |at| at + length < end).map(move |at| Hole {
+                direction,
+                at,
+                length,
+            })
+        })
+        .collect()
+}
+
+/// Serves every recording over each HTTP, and fails with what was found wrong.
+fn over_any_http(look: impl Fn(Protocol, &Recording, &mut Vec<String>) + Sync) {
     let Some(recordings) = recordings() else {
         return;
     };
     let wrong = std::thread::scope(|scope| {
+        let (look, recordings) = (&look, &recordings);
         let threads = Protocol::ALL.map(|protocol| {
-            let recordings = &recordings;
             scope.spawn(move || {
                 let mut wrong = String::new();
                 for recording in recordings
                     .iter()
                     .filter(|recording| READ.contains(&recording.api.as_str()))
                 {
-                    let passed = protocol.serve(recording);
-                    for piece in [RECORD, 1] {
-                        for difference in differences(recording, &trace(&passed, piece, &[])) {
-                            writeln!(
-                                wrong,
-                                "{} over {protocol}, pieces of {piece}: {difference}",
-                                recording.id
-                            )
+                    let mut found = Vec::new();
+                    look(protocol, recording, &mut found);
+                    for finding in found {
+                        writeln!(wrong, "{} over {protocol}, {finding}", recording.id)
                             .expect("a string takes everything");
-                        }
                     }
                 }
                 wrong
