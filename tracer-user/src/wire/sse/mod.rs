@@ -69,14 +69,23 @@ pub struct Reader {
     has_data: bool,
     /// Bytes of lines of the event under way, kept or not.
     taken: usize,
-    /// The first line is over: no mark of byte order comes any more.
-    begun: bool,
-    /// The last byte was a CR: an LF belongs to it.
-    after_return: bool,
+    before: Before,
     /// The event under way cannot be had; it lasts until the next blank line.
     broken: Option<BrokenReason>,
     /// The line under way has bytes that are not kept, or may have.
     line_hidden: bool,
+}
+
+/// What came before the next byte, as far as it matters.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nothing, or a part of the first line: it may have a mark of byte order.
+    #[default]
+    Beginning,
+    /// A CR: an LF belongs to it.
+    Return,
+    /// Anything else.
+    Other,
 }
 
 impl Reader {
@@ -89,18 +98,25 @@ impl Reader {
     pub fn feed(&mut self, bytes: &[u8], each: &mut impl FnMut(Item<'_>)) {
         let mut rest = bytes;
         while let Some(first) = rest.first() {
-            if std::mem::take(&mut self.after_return) && *first == b'\n' {
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
+            if self.before == Before::Return {
+                self.before = Before::Other;
+                if *first == b'\n' {
+                    rest = rest.get(1..).unwrap_or_default();
+                    continue;
+                }
             }
             let Some((line, end)) = memchr2(b'\r', b'\n', rest).and_then(|at| rest.split_at_checked(at))
             else {
                 self.keep(rest);
                 return;
             };
-            self.after_return = end.first() == Some(&b'\r');
             rest = end.get(1..).unwrap_or_default();
             self.end_line(line, each);
+            self.before = if end.first() == Some(&b'\r') {
+                Before::Return
+            } else {
+                Before::Other
+            };
         }
     }
 
@@ -108,8 +124,7 @@ impl Reader {
     pub fn hole(&mut self) {
         self.discard(BrokenReason::Hole);
         self.line_hidden = true;
-        self.begun = true;
-        self.after_return = false;
+        self.before = Before::Other;
     }
 
     /// The body is over. The reader is as new afterwards.
@@ -143,7 +158,6 @@ impl Reader {
     fn end_line(&mut self, bytes: &[u8], each: &mut impl FnMut(Item<'_>)) {
         let kept = self.take(bytes);
         let hidden = std::mem::take(&mut self.line_hidden);
-        let first = !std::mem::replace(&mut self.begun, true);
         if !kept {
             let blank = bytes.is_empty() && !hidden;
             if blank && let Some(reason) = self.broken.take() {
@@ -159,7 +173,7 @@ impl Reader {
             start.extend_from_slice(bytes);
             &start
         };
-        let line = if first {
+        let line = if self.before == Before::Beginning {
             line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
         } else {
             line

@@ -112,10 +112,10 @@ proptest! {
         let mut stream = String::new();
         for (kind, data) in &events {
             if !kind.is_empty() {
-                stream += &format!("event: {kind}{end}");
+                stream.extend(["event: ", kind, end]);
             }
             for line in data.split('\n') {
-                stream += &format!("data: {line}{end}");
+                stream.extend(["data: ", line, end]);
             }
             stream += end;
         }
