@@ -60,6 +60,8 @@ pub enum Counter {
     BodiesUnreadable,
     /// Body bytes beyond a cap, not looked into.
     BodyBytesBeyondCap,
+    /// Events of an agent's trace that told of more steps than are kept of one call.
+    StepsBeyondCap,
     /// Spans dropped since an outlet's queue was full.
     SpansDroppedQueueFull,
     /// Spans dropped since the backend refused them or could not be reached in time.
@@ -70,7 +72,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 30] = [
+    pub const ALL: [Counter; 31] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -98,6 +100,7 @@ impl Counter {
         Counter::BodiesUndecodable,
         Counter::BodiesUnreadable,
         Counter::BodyBytesBeyondCap,
+        Counter::StepsBeyondCap,
         Counter::SpansDroppedQueueFull,
         Counter::SpansDroppedExport,
         Counter::CaptureBlocksSkipped,
@@ -133,6 +136,7 @@ impl Counter {
             Counter::BodiesUndecodable => "bodies_undecodable",
             Counter::BodiesUnreadable => "bodies_unreadable",
             Counter::BodyBytesBeyondCap => "body_bytes_beyond_cap",
+            Counter::StepsBeyondCap => "steps_beyond_cap",
             Counter::SpansDroppedQueueFull => "spans_dropped_queue_full",
             Counter::SpansDroppedExport => "spans_dropped_export",
             Counter::CaptureBlocksSkipped => "capture_blocks_skipped",

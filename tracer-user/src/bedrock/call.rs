@@ -3,6 +3,7 @@
 use crate::event::{ConnectionKey, Monotonic};
 use crate::http::{Completion, ExchangeNumber};
 
+use super::agent::{AgentFacts, AgentStep};
 use super::attempt::{Attempt, Outcome};
 use super::billing::Billing;
 use super::content::Content;
@@ -57,6 +58,10 @@ pub struct Call {
     pub tool_calls: Vec<ToolCall>,
     /// Guardrail that was asked for and what it did.
     pub guardrail: Guardrail,
+    /// What it says about a hosted agent.
+    pub agent: AgentFacts,
+    /// What the agent did to answer, as its trace tells it. A step stands behind the one that it was part of.
+    pub steps: Vec<AgentStep>,
     /// Session it belongs to.
     pub session: Option<Session>,
     /// HTTP status; `None` if no answer came.
@@ -130,6 +135,19 @@ impl Usage {
                 other.input_is_total
             },
         }
+    }
+
+    /// Input tokens without cached ones.
+    pub fn input_without_cache(self) -> Option<u64> {
+        let input = self.input?;
+        if !self.input_is_total {
+            return Some(input);
+        }
+        Some(
+            input
+                .saturating_sub(self.cache_read.unwrap_or(0))
+                .saturating_sub(self.cache_write.unwrap_or(0)),
+        )
     }
 
     /// All input tokens, cached ones among them.

@@ -3,6 +3,7 @@
 //! [`Calls`] takes the HTTP events of every connection, recognises Bedrock's among them ([`route`]), reads their bodies
 //! (`family/`) and gives one [`Call`] for each: a plain value with everything a span may say.
 
+pub mod agent;
 pub mod attempt;
 mod baggage;
 pub mod billing;

@@ -3,6 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::event::Monotonic;
+
+use super::agent;
 use super::assembly::Assembly;
 use super::body::Body;
 use super::content::Content;
@@ -19,6 +22,8 @@ enum Shape {
     Family,
     /// Events of a conversation by voice, on both sides.
     Speech,
+    /// A hosted agent that answers with its trace.
+    Agent,
     /// Not looked into.
     Opaque,
 }
@@ -44,6 +49,7 @@ impl Reading {
             Operation::Converse | Operation::ConverseStream => Shape::Converse,
             Operation::InvokeModel | Operation::InvokeModelWithResponseStream => Shape::Family,
             Operation::InvokeModelWithBidirectionalStream => Shape::Speech,
+            Operation::InvokeAgent | Operation::InvokeInlineAgent => Shape::Agent,
             _ => Shape::Opaque,
         };
         let content = content && shape != Shape::Opaque;
@@ -67,7 +73,7 @@ impl Reading {
 
     /// Bytes of text kept.
     pub(super) fn held(&self) -> usize {
-        self.assembly.held()
+        self.assembly.held() + self.facts.agent.held()
     }
 
     /// Whether the body's own token counts go before Bedrock's metrics.
@@ -90,6 +96,7 @@ impl Reading {
         match self.shape {
             Shape::Converse => converse::request(body, &mut self.facts),
             Shape::Family => self.family_of(body).request(body, &mut self.facts),
+            Shape::Agent => agent::request(body, &mut self.facts),
             Shape::Speech | Shape::Opaque => Ok(()),
         }
     }
@@ -113,12 +120,17 @@ impl Reading {
         match self.shape {
             Shape::Converse => converse::response(body, &mut self.facts),
             Shape::Family => self.family_of(body).response(body, &mut self.facts),
-            Shape::Speech | Shape::Opaque => Ok(()),
+            Shape::Agent | Shape::Speech | Shape::Opaque => Ok(()),
         }
     }
 
-    /// Reads one event of a stream.
-    pub(super) fn event(&mut self, event_type: &str, payload: &[u8]) -> Result<(), Malformed> {
+    /// Reads one event of a stream, which came at `time`.
+    pub(super) fn event(
+        &mut self,
+        event_type: &str,
+        payload: &[u8],
+        time: Monotonic,
+    ) -> Result<(), Malformed> {
         let text = json::text(payload);
         let payload = Json::new(&text);
         match self.shape {
@@ -127,6 +139,7 @@ impl Reading {
             Shape::Speech if event_type == "chunk" => {
                 speech::answered(Json::new(&json::text(&chunk_bytes(payload)?)), &mut self.facts)
             }
+            Shape::Agent => agent::event(event_type, payload, time, &mut self.facts, &mut self.assembly),
             Shape::Family | Shape::Speech => Ok(()),
             Shape::Opaque => {
                 self.facts.spoke |= matches!(

@@ -81,6 +81,7 @@ fn is_loss(counter: Counter) -> bool {
         | Counter::FramesBroken
         | Counter::BodiesUnreadable
         | Counter::BodyBytesBeyondCap
+        | Counter::StepsBeyondCap
         | Counter::SpansDroppedQueueFull
         | Counter::SpansDroppedExport
         | Counter::CaptureBlocksSkipped => true,

@@ -40,6 +40,9 @@ impl Exchange {
         call.timings.response = Some(time);
         call.gaps.headers_unknown |= fields.is_partial();
         call.request_id = headers::request_id(fields);
+        if let Some(memory) = headers::value(fields, "x-amz-bedrock-agent-memory-id") {
+            self.reading.facts.agent.facts.memory = Some(memory);
+        }
         Session::prefer(&mut call.session, headers::session_told(fields));
         self.headers = headers::usage(fields);
         headers::billing_told(fields, &mut self.reading.facts.billing);
@@ -169,7 +172,7 @@ impl Exchange {
                     self.recognise_event(event_type);
                 }
                 let spoke_before = std::mem::take(&mut self.reading.facts.spoke);
-                if self.reading.event(event_type, message.payload).is_err() {
+                if self.reading.event(event_type, message.payload, time).is_err() {
                     self.response_unreadable();
                 }
                 if self.reading.facts.spoke {

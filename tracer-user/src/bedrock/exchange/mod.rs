@@ -9,6 +9,7 @@ use crate::event::{ConnectionKey, Monotonic};
 use crate::http::{BodyPart, Completion, ExchangeNumber, HoleReason, Phase, RequestHead};
 use crate::wire::eventstream::MessageKind;
 
+use super::agent::AgentFacts;
 use super::attempt::{Attempt, Begun, Digester};
 use super::billing::Billing;
 use super::body::{Body, Keep};
@@ -112,6 +113,8 @@ impl Exchange {
                 response_model: None,
                 tool_calls: Vec::new(),
                 guardrail: Guardrail::default(),
+                agent: AgentFacts::default(),
+                steps: Vec::new(),
                 status: None,
                 failure: None,
                 request_id: None,

@@ -4,6 +4,7 @@ use crate::counters::Counter;
 use crate::event::Monotonic;
 use crate::http::Completion;
 
+use super::super::agent::Settled;
 use super::super::call::Call;
 use super::super::family::Facts;
 use super::super::session::Session;
@@ -50,6 +51,7 @@ impl Exchange {
             error: _,
             spoke: _,
             ended: _,
+            agent,
             session,
             content,
         } = facts;
@@ -75,7 +77,20 @@ impl Exchange {
         } else {
             metrics.or(usage)
         });
-        call.gaps.beyond_cap |= beyond_cap > 0 || answer_beyond_cap;
+        let Settled {
+            facts: agent,
+            steps,
+            usage: models_usage,
+            failure,
+            intervened,
+            dropped,
+        } = agent.settle((call.timings.request, time), call.failure.as_ref());
+        call.agent = agent;
+        call.steps = steps;
+        call.usage = call.usage.or(models_usage);
+        call.failure = call.failure.take().or(failure);
+        call.guardrail.intervened = call.guardrail.intervened.or(intervened);
+        call.gaps.beyond_cap |= beyond_cap > 0 || answer_beyond_cap || dropped > 0;
         Session::prefer(&mut call.session, session);
         call.content = content;
         call.completion = completion;
@@ -84,6 +99,7 @@ impl Exchange {
             (Counter::FramesBroken, frames_broken),
             (Counter::BodiesUnreadable, bodies_unreadable),
             (Counter::BodyBytesBeyondCap, beyond_cap),
+            (Counter::StepsBeyondCap, dropped),
         ] {
             if number > 0 {
                 count(counter, number);

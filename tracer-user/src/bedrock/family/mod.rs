@@ -21,6 +21,7 @@ pub(super) mod speech;
 mod titan;
 mod video;
 
+use super::agent::Agent;
 use super::assembly::Assembly;
 use super::billing::Billing;
 use super::body::Body;
@@ -62,6 +63,8 @@ pub struct Facts {
     pub spoke: bool,
     /// The event that ends an answer has come.
     pub ended: bool,
+    /// What a hosted agent says and did.
+    pub agent: Agent,
     /// Session that a body names.
     pub session: Option<Session>,
     /// Prompt and answer, if they are wanted.

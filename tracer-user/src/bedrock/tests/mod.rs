@@ -9,7 +9,7 @@ mod speech;
 mod streams;
 mod unseen;
 
-pub(crate) use play::{CONNECTION, Play, chunk, frame};
+pub(crate) use play::{CONNECTION, EVENTSTREAM, Play, chunk, frame};
 
 use crate::counters::Counter;
 use crate::event::{ConnectionKey, Monotonic, Verdict};

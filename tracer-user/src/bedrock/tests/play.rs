@@ -215,6 +215,12 @@ impl Play {
         self.counters.get(counter)
     }
 
+    /// What comes next comes so many milliseconds after the beginning.
+    pub(crate) fn at(&mut self, milliseconds: u64) -> &mut Self {
+        self.time = milliseconds.saturating_sub(1) * 1_000_000;
+        self
+    }
+
     fn event(&mut self, event: HttpEvent<'_>) {
         self.calls.http(CONNECTION, ExchangeNumber(self.number), event);
         self.collect();
