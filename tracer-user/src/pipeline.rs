@@ -4,12 +4,15 @@
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 
+use std::sync::Arc;
+
 use crate::bedrock::session::SessionHeader;
 use crate::bedrock::{self, Calls, Output};
 use crate::conn::Connections;
 use crate::counters::{Counter, Counters};
 use crate::event::{ConnectionKey, LossReason, ProbeEvent, Verdict};
 use crate::genai::attempts::{self, Attempts};
+use crate::genai::cost::Prices;
 use crate::genai::span::Span;
 use crate::genai::{Capture, Convention, Options, Spans};
 use crate::wire::Conversation;
@@ -32,6 +35,8 @@ pub struct Settings {
     pub content: Capture,
     /// Request headers that hold a session, the most telling first.
     pub session_headers: Vec<SessionHeader>,
+    /// What calls are priced by, if they are.
+    pub prices: Option<Arc<Prices>>,
 }
 
 /// From probe events to spans. No IO, no clock, no thread.
@@ -51,10 +56,12 @@ impl Pipeline {
             convention,
             content,
             session_headers,
+            prices,
         } = settings;
         let options = Options {
             convention,
             capture: content,
+            prices,
         };
         Self {
             connections: Connections::default(),

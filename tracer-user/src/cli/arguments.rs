@@ -159,6 +159,11 @@ pub(super) struct SpanOptions {
     /// Unless given, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is asked; without it they stay away.
     #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "span")]
     pub(super) content: Option<Content>,
+    /// Price list that goes before the one compiled in: LiteLLM's model_prices_and_context_window.json, or TOML.
+    ///
+    /// A call without a known price gets no cost. docs/prices.md describes the format.
+    #[arg(long, value_name = "FILE")]
+    pub(super) prices: Option<PathBuf>,
     /// Request header that holds a session or conversation id; may be given several times, the most telling first.
     ///
     /// Bedrock's own sessions, request metadata and baggage (`session.id`) are read without it. Headers that hold

@@ -8,6 +8,7 @@ mod doctor;
 mod failure;
 mod gate;
 mod live;
+mod prices;
 mod recorder;
 mod replay;
 mod signals;

@@ -38,9 +38,9 @@ impl Stages {
         standard: Standard,
         when_full: WhenFull,
     ) -> Result<Self, Failure> {
+        let pipeline = Pipeline::new(telemetry::settings(options, variable)?);
         let settings = outlet_settings(options, standard, when_full)?;
         let outlets = Outlets::open(settings).map_err(Failure::told_by)?;
-        let pipeline = Pipeline::new(telemetry::settings(options, variable));
         Ok(Self {
             pipeline,
             sink: OutletSink {

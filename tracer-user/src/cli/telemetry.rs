@@ -1,7 +1,8 @@
 //! What telemetry is to look like: as the flags say, else as OpenTelemetry's variables do.
 
 use super::arguments::{Content, Semconv, SpanOptions};
-use super::note;
+use super::failure::Failure;
+use super::{note, prices};
 use crate::genai::{Capture, Convention};
 use crate::pipeline::Settings;
 
@@ -12,12 +13,16 @@ const OPT_IN: &str = "OTEL_SEMCONV_STABILITY_OPT_IN";
 const CAPTURE: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
 
 /// Settings of the pipeline.
-pub(super) fn settings(options: &SpanOptions, variable: impl Fn(&str) -> Option<String>) -> Settings {
-    Settings {
+pub(super) fn settings(
+    options: &SpanOptions,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Settings, Failure> {
+    Ok(Settings {
         convention: convention(options.semconv, &variable),
         content: capture(options.content, &variable),
         session_headers: options.session_headers.clone(),
-    }
+        prices: Some(prices::load(options.prices.as_deref())?),
+    })
 }
 
 fn convention(asked: Option<Semconv>, variable: impl Fn(&str) -> Option<String>) -> Convention {

@@ -7,6 +7,7 @@ mod attributes;
 mod capture;
 mod content;
 mod convention;
+pub mod cost;
 mod failure;
 mod ids;
 mod operation;

@@ -75,6 +75,10 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens";
     /// Input and output tokens.
     USAGE_TOTAL = "gen_ai.usage.total_tokens";
+    /// What the call costs by list price.
+    COST_USD = "llm.cost.usd";
+    /// Why there is no cost.
+    COST_UNPRICED = "geophone.cost.unpriced";
     /// Conversation.
     CONVERSATION_ID = "gen_ai.conversation.id";
     /// Agent.

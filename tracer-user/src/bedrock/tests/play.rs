@@ -71,6 +71,13 @@ impl Play {
         play
     }
 
+    /// Sends the request to another host.
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        self.headers.retain(|(name, _)| name != "Host");
+        self.headers.push(("Host".into(), host.to_owned()));
+        self
+    }
+
     pub(crate) fn over_http2(mut self) -> Self {
         self.version = Version::Http2;
         self

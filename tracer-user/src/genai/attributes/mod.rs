@@ -2,6 +2,7 @@
 
 mod attempts;
 mod content;
+mod cost;
 mod guardrail;
 mod identity;
 mod incomplete;
@@ -43,6 +44,7 @@ pub(super) fn attributes(subject: Subject<'_>) -> Vec<Attribute> {
     parameters::add(&mut list, subject);
     response::add(&mut list, subject);
     usage::add(&mut list, subject);
+    cost::add(&mut list, subject);
     identity::add(&mut list, subject.call);
     guardrail::add(&mut list, subject.call);
     transport::add(&mut list, subject);
