@@ -107,6 +107,7 @@ fn record(file: &Path, exchanges: usize, http: Http) -> Result<u64> {
         command_line: vec!["python3".into(), "agent.py".into()],
         environment: Vec::new(),
         cgroup: "/".into(),
+        pod: None,
     })))?;
     let connection = ConnectionKey {
         process,

@@ -4,11 +4,14 @@
 //! comes through here, the wall clock and the identity of processes included, so that a replay repeats the live run to
 //! the bit. The core never asks a clock, a file or the kernel.
 
+pub mod pod;
 #[cfg(any(test, fuzzing))]
 pub mod script;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+
+use pod::Pod;
 
 /// Nanoseconds of the kernel's `CLOCK_MONOTONIC`, as `bpf_ktime_get_ns` gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -20,7 +23,8 @@ pub enum ProbeEvent<'a> {
     /// The host, its boot and its clocks. First event of every live run and of every capture file; sent again when the
     /// wall clock was stepped.
     Host(Host),
-    /// Who a process is; precedes the first data of that process. Sent again after `execve`.
+    /// Who a process is; precedes the first data of that process. Sent again after `execve`, and when its pod becomes known
+    /// or changes.
     Process(Arc<Process>),
     /// The last thread of a process is gone: nothing more comes from it.
     ProcessExit {
@@ -95,6 +99,8 @@ pub struct Process {
     pub environment: Vec<(String, String)>,
     /// Last path of `/proc/PID/cgroup`, from which a container id can be told.
     pub cgroup: String,
+    /// The pod that it runs in, once the API server was asked and has answered.
+    pub pod: Option<Arc<Pod>>,
 }
 
 /// One TLS connection of one process. Never a thread, never a file descriptor.

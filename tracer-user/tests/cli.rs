@@ -327,6 +327,7 @@ fn a_call() -> Vec<ProbeEvent<'static>> {
             command_line: vec!["python3".to_owned(), "app.py".to_owned()],
             environment: Vec::new(),
             cgroup: String::new(),
+            pod: None,
         })),
         ProbeEvent::Open {
             connection,

@@ -73,6 +73,7 @@ fn write(tapped: &[Tapped], file: File) -> Result<()> {
         command_line: vec!["client".to_owned()],
         environment: vec![("OTEL_SERVICE_NAME".to_owned(), SERVICE.to_owned())],
         cgroup: "/".to_owned(),
+        pod: None,
     })))?;
     let mut offsets = BTreeMap::new();
     for Tapped {

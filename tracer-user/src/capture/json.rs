@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::pod::Pod;
 use crate::event::{ConnectionKey, Host, LossReason, Lost, Monotonic, ProbeEvent, Process, ProcessKey};
 
 /// An event as it is written.
@@ -29,6 +30,9 @@ pub(super) enum Event<'a> {
         command_line: Vec<String>,
         environment: Vec<(String, String)>,
         cgroup: String,
+        /// Absent from the recordings that were made before there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pod: Option<Pod>,
     },
     ProcessExit {
         pid: u32,
@@ -94,6 +98,7 @@ impl<'a> Event<'a> {
                     command_line,
                     environment,
                     cgroup,
+                    pod,
                 } = &**process;
                 Self::Process {
                     pid: key.pid,
@@ -103,6 +108,7 @@ impl<'a> Event<'a> {
                     command_line: command_line.clone(),
                     environment: environment.clone(),
                     cgroup: cgroup.clone(),
+                    pod: pod.as_deref().cloned(),
                 }
             }
             ProbeEvent::ProcessExit { process, time } => Self::ProcessExit {
@@ -156,6 +162,7 @@ impl<'a> From<Event<'a>> for ProbeEvent<'a> {
                 command_line,
                 environment,
                 cgroup,
+                pod,
             } => ProbeEvent::Process(Arc::new(Process {
                 key: ProcessKey { pid, start_ns: start },
                 parent_pid: parent,
@@ -163,6 +170,7 @@ impl<'a> From<Event<'a>> for ProbeEvent<'a> {
                 command_line,
                 environment,
                 cgroup,
+                pod: pod.map(Arc::new),
             })),
             Event::ProcessExit { pid, start, time } => ProbeEvent::ProcessExit {
                 process: ProcessKey { pid, start_ns: start },

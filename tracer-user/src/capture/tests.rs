@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::block::MAX_BLOCK;
 use super::*;
+use crate::event::pod::{Container, Pod, Wishes};
 use crate::event::{
     ConnectionKey, Data, Direction, Host, LossReason, Lost, Monotonic, ProbeEvent, Process, ProcessKey,
 };
@@ -402,6 +403,19 @@ fn data(direction: Direction, stream_offset: u64, bytes: &'static [u8]) -> Data<
     }
 }
 
+fn pod() -> Pod {
+    Pod {
+        namespace: "agents".to_owned(),
+        container: Some(Container::default()),
+        attributes: vec![("service.name".to_owned(), "chat".to_owned())],
+        wishes: Wishes {
+            untraced: false,
+            without_content: true,
+        },
+        ..Pod::default()
+    }
+}
+
 /// A call, its answer with a hole of 1000 bytes in a second body, and everything around it.
 fn a_short_run() -> Vec<ProbeEvent<'static>> {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n";
@@ -422,6 +436,7 @@ fn a_short_run() -> Vec<ProbeEvent<'static>> {
             ],
             environment: vec![("OTEL_SERVICE_NAME".to_owned(), "checkout".to_owned())],
             cgroup: "/system.slice/docker-0123.scope".to_owned(),
+            pod: Some(Arc::new(pod())),
         })),
         ProbeEvent::Open {
             connection: CONNECTION,
@@ -530,6 +545,7 @@ fn any_process() -> impl Strategy<Value = Process> {
                 command_line,
                 environment,
                 cgroup,
+                pod: None,
             },
         )
 }

@@ -23,6 +23,7 @@ fn worker() -> Process {
         ],
         environment: Vec::new(),
         cgroup: text("/system.slice/chat.service"),
+        pod: None,
     }
 }
 
@@ -135,6 +136,7 @@ fn a_process_that_was_gone_too_soon_still_has_a_name() {
         command_line: Vec::new(),
         environment: Vec::new(),
         cgroup: String::new(),
+        pod: None,
     };
     let resource = Resource::of(&process, None);
     assert_eq!(resource.service_name, "unknown_service");

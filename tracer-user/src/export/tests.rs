@@ -19,6 +19,7 @@ pub(super) fn process(pid: u32, name: &str) -> Arc<Process> {
         command_line: vec!["python3".to_owned(), format!("/srv/{name}.py")],
         environment: Vec::new(),
         cgroup: String::new(),
+        pod: None,
     })
 }
 

@@ -99,5 +99,6 @@ fn unknown(key: ProcessKey) -> Process {
         command_line: Vec::new(),
         environment: Vec::new(),
         cgroup: String::new(),
+        pod: None,
     }
 }

@@ -32,6 +32,7 @@ fn process() -> Process {
         command_line: vec!["python3".into()],
         environment: Vec::new(),
         cgroup: String::new(),
+        pod: None,
     }
 }
 

@@ -48,6 +48,7 @@ fn trace(calls: &[Call<'_>], size: usize, content: bool) -> Vec<String> {
         command_line: Vec::new(),
         environment: Vec::new(),
         cgroup: String::new(),
+        pod: None,
     };
     let beginning = [ProbeEvent::Host(host), ProbeEvent::Process(Arc::new(process))];
     let events = events(calls, size).into_iter().map(|(_, event)| event);

@@ -124,6 +124,7 @@ impl Processes {
             command_line,
             environment,
             cgroup,
+            pod: None,
         })
     }
 

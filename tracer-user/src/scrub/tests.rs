@@ -334,6 +334,7 @@ fn a_process_told_again_loses_nothing_that_is_under_way() {
         command_line: Vec::new(),
         environment: Vec::new(),
         cgroup: String::new(),
+        pod: None,
     })));
     let rest = data(0, 24, b"\"b\"}");
     assert_eq!(scrubber.scrub(rest.clone()), rest);
