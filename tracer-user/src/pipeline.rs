@@ -7,10 +7,10 @@ pub mod fuzz;
 use std::sync::Arc;
 
 use crate::bedrock::session::SessionHeader;
-use crate::bedrock::{self, Calls, Output};
+use crate::bedrock::{self, Calls, Output, UnderWay};
 use crate::conn::Connections;
 use crate::counters::{Counter, Counters};
-use crate::event::{ConnectionKey, LossReason, ProbeEvent, Verdict};
+use crate::event::{ConnectionKey, LossReason, ProbeEvent, Process, Verdict};
 use crate::genai::attempts::{self, Attempts};
 use crate::genai::cost::Prices;
 use crate::genai::span::Span;
@@ -102,6 +102,13 @@ impl Pipeline {
     /// What was seen and dropped so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The calls that have not ended, each with its process. Costs nothing unless asked.
+    pub fn under_way(&self) -> impl Iterator<Item = (Arc<Process>, UnderWay<'_>)> {
+        self.calls
+            .under_way()
+            .map(|call| (self.spans.process(call.connection.process), call))
     }
 
     /// Tracing stops: what is under way comes out, marked incomplete.

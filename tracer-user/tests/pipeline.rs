@@ -9,6 +9,7 @@ use tracer_user::counters::Counter;
 use tracer_user::event::{ConnectionKey, Data, Direction, Host, Monotonic, ProbeEvent, ProcessKey, Verdict};
 use tracer_user::genai::Capture;
 use tracer_user::genai::span::Span;
+use tracer_user::http::Phase;
 use tracer_user::pipeline::{Pipeline, Settings, Sink};
 
 const CONNECTION: ConnectionKey = ConnectionKey {
@@ -90,6 +91,21 @@ fn turns() -> Vec<(Direction, Vec<u8>)> {
     ]
 }
 
+fn data(direction: Direction, stream_offset: u64, time: Monotonic, bytes: &[u8]) -> ProbeEvent<'_> {
+    ProbeEvent::Data(Data {
+        connection: CONNECTION,
+        direction,
+        thread: 1,
+        time,
+        stream_offset,
+        call_length: bytes.len() as u64,
+        call_offset: 0,
+        joined_late: false,
+        unpaired: false,
+        bytes: Cow::Borrowed(bytes),
+    })
+}
+
 /// Spans of the turns, each cut into pieces of the sizes, over and over.
 fn traced(sizes: &[usize], content: bool) -> (Vec<Span>, u64) {
     let mut found = Found::default();
@@ -113,21 +129,8 @@ fn traced(sizes: &[usize], content: bool) -> (Vec<Span>, u64) {
             let (piece, after) = rest.split_at(sizes.next().unwrap_or(1).clamp(1, rest.len()));
             rest = after;
             let offset = &mut offsets[usize::from(direction == Direction::Read)];
-            pipeline.push(
-                &ProbeEvent::Data(Data {
-                    connection: CONNECTION,
-                    direction,
-                    thread: 1,
-                    time: Monotonic(1_000 * (turn as u64 + 1)),
-                    stream_offset: *offset,
-                    call_length: piece.len() as u64,
-                    call_offset: 0,
-                    joined_late: false,
-                    unpaired: false,
-                    bytes: Cow::Borrowed(piece),
-                }),
-                &mut found,
-            );
+            let time = Monotonic(1_000 * (turn as u64 + 1));
+            pipeline.push(&data(direction, *offset, time, piece), &mut found);
             *offset += piece.len() as u64;
         }
     }
@@ -152,4 +155,41 @@ proptest! {
     fn any_split_gives_the_same_spans(sizes in proptest::collection::vec(1_usize..2_000, 1..12), content in any::<bool>()) {
         prop_assert_eq!(traced(&sizes, content).0, traced(&[usize::MAX], content).0);
     }
+}
+
+#[test]
+fn a_stream_is_seen_while_it_is_under_way_and_not_after() {
+    let mut found = Found::default();
+    let mut pipeline = Pipeline::new(Settings::default());
+    let turns = turns();
+    let [(_, request), (_, answer), ..] = turns.as_slice() else {
+        panic!("a request and its answer");
+    };
+    assert_eq!(pipeline.under_way().count(), 0);
+    pipeline.push(&data(Direction::Write, 0, Monotonic(1), request), &mut found);
+    let mut told = Vec::new();
+    for (place, byte) in answer.chunks(1).enumerate() {
+        let time = Monotonic(2 + place as u64);
+        pipeline.push(&data(Direction::Read, place as u64, time, byte), &mut found);
+        for (process, call) in pipeline.under_way() {
+            assert_eq!(process.key, CONNECTION.process);
+            assert_eq!(
+                call.route.resource.model.as_deref(),
+                Some("amazon.nova-lite-v1:0")
+            );
+            assert_eq!(
+                (call.begun, call.streaming, call.first_chunk.is_some()),
+                (Monotonic(1), true, call.chunks > 0)
+            );
+            told.push((call.phase, call.chunks));
+        }
+    }
+    told.dedup();
+    // The events that end an answer say nothing.
+    assert_eq!(
+        told,
+        [(Phase::Waiting, 0), (Phase::Response, 0), (Phase::Response, 1)]
+    );
+    assert_eq!(found.0.len(), 1);
+    assert_eq!(pipeline.under_way().count(), 0, "it has ended");
 }

@@ -11,6 +11,7 @@ use super::call::Call;
 use super::exchange::Exchange;
 use super::route::{self, Recognition};
 use super::settings::Settings;
+use super::under_way::UnderWay;
 
 /// Most connections of which something is remembered. The oldest is forgotten first; it is only judged anew.
 const MAX_CONNECTIONS: usize = 16_384;
@@ -95,6 +96,14 @@ impl Calls {
     /// What was found since the last time.
     pub fn outputs(&mut self) -> impl Iterator<Item = Output> + '_ {
         self.outputs.drain(..)
+    }
+
+    /// The calls that have not ended, in the order of their connections.
+    pub fn under_way(&self) -> impl Iterator<Item = UnderWay<'_>> {
+        self.exchanges
+            .values()
+            .filter(|exchange| exchange.is_certain())
+            .map(Exchange::under_way)
     }
 
     fn connection(&mut self, key: ConnectionKey) -> &mut Connection {

@@ -27,6 +27,7 @@ pub mod session;
 mod settings;
 mod skeleton;
 pub mod stop;
+mod under_way;
 
 mod assembly;
 
@@ -36,3 +37,4 @@ pub(crate) mod tests;
 pub use call::Call;
 pub use calls::{Calls, Output};
 pub use settings::Settings;
+pub use under_way::UnderWay;

@@ -16,6 +16,7 @@ mod queue;
 mod settings;
 #[cfg(test)]
 mod tests;
+pub(crate) mod text;
 mod transform;
 mod writer;
 

@@ -67,13 +67,16 @@ impl Spans {
 
     /// The span of a call.
     pub fn span(&self, call: &Call) -> Span {
-        let key = call.connection.process;
-        let process = self
-            .processes
+        let process = self.process(call.connection.process);
+        span_of(call, &self.host, process, &self.options)
+    }
+
+    /// Who a process is.
+    pub fn process(&self, key: ProcessKey) -> Arc<Process> {
+        self.processes
             .get(&key)
             .cloned()
-            .unwrap_or_else(|| Arc::new(unknown(key)));
-        span_of(call, &self.host, process, &self.options)
+            .unwrap_or_else(|| Arc::new(unknown(key)))
     }
 
     fn make_room(&mut self) {

@@ -177,6 +177,7 @@ impl Exchange {
                 }
                 if self.reading.facts.spoke {
                     self.call.pace.piece(time);
+                    self.chunks += 1;
                     if !self.first_chunk_missed {
                         self.call.timings.first_chunk.get_or_insert(time);
                     }

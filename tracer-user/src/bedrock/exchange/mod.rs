@@ -24,6 +24,7 @@ use super::parameters::Parameters;
 use super::reading::Reading;
 use super::route::Route;
 use super::settings::Settings;
+use super::under_way::UnderWay;
 use answer::Answer;
 
 /// One call under way.
@@ -45,6 +46,8 @@ pub(super) struct Exchange {
     answer: Answer,
     reading: Reading,
     headers: Usage,
+    /// Pieces of a streamed answer so far.
+    chunks: u64,
     frames_broken: u64,
     bodies_unreadable: u64,
     beyond_cap: u64,
@@ -88,6 +91,7 @@ impl Exchange {
             answer: Answer::Waiting,
             reading,
             headers: Usage::default(),
+            chunks: 0,
             frames_broken: 0,
             bodies_unreadable: 0,
             beyond_cap: 0,
@@ -174,6 +178,30 @@ impl Exchange {
             series: self.call.attempt.series()?,
             resends: self.call.attempt.resends,
         })
+    }
+
+    /// The call as far as it has come.
+    pub(super) fn under_way(&self) -> UnderWay<'_> {
+        let Call {
+            connection,
+            exchange,
+            route,
+            session,
+            streaming,
+            timings,
+            ..
+        } = &self.call;
+        UnderWay {
+            connection: *connection,
+            exchange: *exchange,
+            route,
+            session: session.as_ref().map(|session| session.id.as_str()),
+            streaming: *streaming,
+            begun: timings.request,
+            phase: self.phase(),
+            first_chunk: timings.first_chunk,
+            chunks: self.chunks,
+        }
     }
 
     /// Bytes of bodies kept.

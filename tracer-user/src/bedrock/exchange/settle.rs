@@ -29,6 +29,7 @@ impl Exchange {
             answer: _,
             reading,
             headers,
+            chunks: _,
             frames_broken,
             bodies_unreadable,
             beyond_cap,

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::paint::{Paint, Style, clean, shorten};
+use super::paint::{Paint, Style};
+use crate::export::text::{clean, shorten};
 
 /// Most messages of one side that are shown; of a long conversation the end is what is new.
 const SHOWN_MAX: usize = 4;

@@ -21,10 +21,11 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use super::Finished;
+use super::text::{self, clean, clock, date, duration, hexadecimal, number};
 use crate::enrich::Resource;
 use crate::genai::semconv;
 use crate::genai::span::{Span, SpanId, SpanKind, SpanStatus, TraceId, Value};
-use paint::{Paint, Style, clean, clock, date, duration, hexadecimal, number};
+use paint::{Paint, Style};
 
 /// How many spans are remembered, so that those beneath them can be drawn there.
 const REMEMBERED: usize = 256;
@@ -63,7 +64,7 @@ impl Console {
             weight: _,
         } = finished;
         let depth = self.depth(span);
-        let day = span.start_unix_ns / paint::NS_A_DAY;
+        let day = span.start_unix_ns / text::NS_A_DAY;
         if self.day.replace(day) != Some(day) {
             writeln!(
                 output,
@@ -186,7 +187,7 @@ impl Console {
 fn measures(facts: &Facts<'_>) -> Vec<String> {
     let mut measures = Vec::new();
     if let Some(seconds) = facts.double(semconv::RESPONSE_TIME_TO_FIRST_CHUNK) {
-        measures.push(format!("first chunk {}", paint::seconds(seconds)));
+        measures.push(format!("first chunk {}", text::seconds(seconds)));
     }
     if let Some(tokens) = facts.int(semconv::USAGE_INPUT_TOKENS) {
         let cached = [
@@ -239,7 +240,7 @@ fn failure(facts: &Facts<'_>, description: &str) -> String {
         line.push_str(separator);
         line.push_str(&part);
     }
-    let description = paint::shorten(&clean(description), MESSAGE_MAX);
+    let description = text::shorten(&clean(description), MESSAGE_MAX);
     if !description.is_empty() {
         line.push_str(": ");
         line.push_str(&description);
