@@ -11,15 +11,16 @@ use super::call::Call;
 use super::exchange::Exchange;
 use super::route::{self, Recognition};
 use super::settings::Settings;
+use super::shares::Shares;
 use super::under_way::UnderWay;
 
 /// Most connections of which something is remembered. The oldest is forgotten first; it is only judged anew.
 const MAX_CONNECTIONS: usize = 16_384;
 
-/// Most calls under way at once. The oldest comes out as it is.
+/// Most calls under way at once. The oldest of the process with most of them comes out as it is.
 const MAX_CALLS: usize = 8_192;
 
-/// Most that is kept of all bodies together.
+/// Most that is kept of all bodies together; a process alone gets half of it.
 const MAX_BODIES: usize = 256 << 20;
 
 /// So many foreign requests on an HTTP/2 connection, and none of Bedrock's, make it foreign: it may serve several hosts, and
@@ -52,12 +53,10 @@ pub struct Calls {
     order: VecDeque<ConnectionKey>,
     // Ordered, so that every walk has one order, live and replayed.
     exchanges: BTreeMap<(ConnectionKey, ExchangeNumber), Exchange>,
-    /// The same, the oldest first.
-    by_age: BTreeSet<(Monotonic, (ConnectionKey, ExchangeNumber))>,
+    /// What each process has of them.
+    shares: Shares,
     /// Exchanges under way whose request is known to be no call.
     others: BTreeSet<(ConnectionKey, ExchangeNumber)>,
-    /// Bytes kept of all bodies.
-    held: usize,
     outputs: Vec<Output>,
 }
 
@@ -237,16 +236,16 @@ impl Calls {
             exchange.set_unpaired();
         }
         self.make_room_for_call(time);
-        self.by_age.insert((time, (connection, number)));
+        self.shares.begin((connection, number), time);
         self.outputs.extend(exchange.attempt().map(Output::Begun));
         self.exchanges.insert((connection, number), exchange);
     }
 
     fn make_room_for_call(&mut self, time: Monotonic) {
-        if self.exchanges.len() < MAX_CALLS {
+        if self.shares.calls() < MAX_CALLS {
             return;
         }
-        if let Some((_, (connection, number))) = self.by_age.first().copied()
+        if let Some((connection, number)) = self.shares.first_to_go()
             && let Some(phase) = self.exchanges.get(&(connection, number)).map(Exchange::phase)
         {
             self.end(connection, number, Completion::Evicted(phase), time);
@@ -263,8 +262,8 @@ impl Calls {
         let Some(exchange) = self.exchanges.remove(&(connection, number)) else {
             return;
         };
-        self.by_age.remove(&(exchange.begun(), (connection, number)));
-        self.held = self.held.saturating_sub(exchange.held());
+        self.shares
+            .end((connection, number), exchange.begun(), exchange.held());
         let finished = exchange.finish(completion, time, &mut |counter, count| {
             self.outputs.push(Output::Count(counter, count));
         });
@@ -296,7 +295,7 @@ impl HttpSink for Calls {
             return;
         };
         let (before, was_certain) = (exchange.held(), exchange.is_certain());
-        let budget = MAX_BODIES.saturating_sub(self.held);
+        let budget = self.shares.budget(connection.process, MAX_BODIES);
         match event {
             HttpEvent::Request { .. } | HttpEvent::End { .. } => {}
             HttpEvent::RequestBody { part, .. } => exchange.request_body(&part, budget),
@@ -310,7 +309,8 @@ impl HttpSink for Calls {
             HttpEvent::Response { head, time } => exchange.response(&head, time),
             HttpEvent::ResponseBody { part, time } => exchange.response_body(&part, time, budget),
         }
-        self.held = (self.held + exchange.held()).saturating_sub(before);
+        let after = exchange.held();
+        self.shares.hold(connection.process, before, after);
         if exchange.is_certain() && !was_certain {
             self.judge(connection, Verdict::Want);
         }

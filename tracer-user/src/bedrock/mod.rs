@@ -25,6 +25,7 @@ mod reading;
 pub mod route;
 pub mod session;
 mod settings;
+mod shares;
 mod skeleton;
 pub mod stop;
 mod under_way;

@@ -7,6 +7,7 @@
 //! The table is bounded in connections and in memory held by readers. Time is the time of the events: nothing here asks
 //! a clock, so that a replay takes the same decisions.
 
+pub(crate) mod fair;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -17,8 +18,8 @@ use crate::counters::{Counter, Counters};
 use crate::event::{ConnectionKey, Data, Direction, Monotonic, ProbeEvent, ProcessKey};
 use order::Order;
 
-/// Most connections followed at once. Beyond it those quiet for longest are dropped: libraries whose free call cannot be
-/// seen would otherwise fill the table.
+/// Most connections followed at once. Beyond it those quiet for longest are dropped, of the process that has most of them:
+/// libraries whose free call cannot be seen would otherwise fill the table.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
 /// Most memory that the readers of all connections may hold together (unfinished heads, decoder windows).
@@ -270,7 +271,7 @@ impl<Reader> Connections<Reader> {
         self.held = self.held.saturating_sub(connection.held).saturating_add(held);
         connection.held = held;
         if self.held > self.held_max {
-            self.make_room(data.time, output, counters);
+            self.make_room(Short::Memory, data.time, output, counters);
         }
     }
 
@@ -290,7 +291,7 @@ impl<Reader> Connections<Reader> {
             self.remove(older, Ending::Closed, time, output, counters);
         }
         if self.table.len() >= self.capacity {
-            self.make_room(time, output, counters);
+            self.make_room(Short::Places, time, output, counters);
         }
         counters.add(Counter::Connections, 1);
         // Taken up in the middle, nothing is missing before the first bytes of either direction.
@@ -370,27 +371,53 @@ impl<Reader> Connections<Reader> {
         }
     }
 
-    /// Drops the connections that were quiet for longest: a good many at once, so that a full table does not cost a
-    /// search for every new connection.
-    fn make_room<Output>(&mut self, time: Monotonic, output: &mut Output, counters: &mut Counters)
-    where
+    /// Drops the connections that were quiet for longest, of the processes that have more than their part of what is short:
+    /// a good many at once, so that a full table does not cost a search for every new connection.
+    fn make_room<Output>(
+        &mut self,
+        short: Short,
+        time: Monotonic,
+        output: &mut Output,
+        counters: &mut Counters,
+    ) where
         Reader: StreamReader<Output>,
     {
-        let mut quiet: Vec<(Monotonic, ConnectionKey)> = self
-            .table
-            .iter()
-            .map(|(key, connection)| (connection.last, *key))
-            .collect();
+        let (weight, room): (fn(&Connection<Reader>) -> usize, usize) = match short {
+            Short::Places => (
+                |_| 1,
+                self.table.len() - (self.table.len() / EVICTED_SHARE).max(1),
+            ),
+            Short::Memory => (|connection| connection.held, self.held_max / 2),
+        };
+        let mut taken = BTreeMap::<ProcessKey, usize>::new();
+        let mut quiet = Vec::new();
+        for (key, connection) in &self.table {
+            let weight = weight(connection);
+            *taken.entry(key.process).or_default() += weight;
+            quiet.push((connection.last, *key, weight));
+        }
         quiet.sort_unstable();
-        let least = (quiet.len() / EVICTED_SHARE).max(1);
-        for (index, (_, key)) in quiet.into_iter().enumerate() {
-            if index >= least && self.held <= self.held_max / 2 {
-                break;
+        let level = fair::level(taken.values().copied(), room);
+        for (_, key, weight) in quiet {
+            if let Some(taken) = taken.get_mut(&key.process)
+                && *taken > level
+                && weight > 0
+            {
+                *taken -= weight;
+                counters.add(Counter::ConnectionsEvicted, 1);
+                self.remove(key, Ending::Evicted, time, output, counters);
             }
-            counters.add(Counter::ConnectionsEvicted, 1);
-            self.remove(key, Ending::Evicted, time, output, counters);
         }
     }
+}
+
+/// What there is too little of.
+#[derive(Debug, Clone, Copy)]
+enum Short {
+    /// Places in the table.
+    Places,
+    /// Memory that readers hold.
+    Memory,
 }
 
 impl<Reader> Connection<Reader> {

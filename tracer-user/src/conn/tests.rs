@@ -215,6 +215,41 @@ fn a_full_table_drops_the_quietest_and_counts_it() {
 }
 
 #[test]
+fn a_noisy_process_makes_room_and_not_its_quiet_neighbours() {
+    let mut connections = Connections::with_limits(16, usize::MAX);
+    let mut events = vec![
+        data(key(1, 0xa, 0), 1, 0, "quiet"),
+        data(key(2, 0xa, 0), 2, 0, "quiet"),
+    ];
+    events.extend((0..1000).map(|index| data(key(3, index, 0), 3 + index, 0, "noise")));
+    events.push(data(key(1, 0xa, 0), 2000, 5, "heard"));
+    let (output, counters) = told(&mut connections, &events);
+    assert_eq!(output.last().unwrap(), "a.0 Write heard start");
+    assert_eq!(counters.get(Counter::Connections), 1002);
+    assert_eq!(
+        connections.len(),
+        1002 - usize::try_from(counters.get(Counter::ConnectionsEvicted)).unwrap()
+    );
+}
+
+#[test]
+fn memory_is_made_by_who_holds_most_of_it() {
+    let mut connections = Connections::with_limits(100, 12);
+    let (output, _) = told(
+        &mut connections,
+        &[
+            data(key(1, 0xa, 0), 1, 0, "aaa"),
+            data(key(2, 0xb, 0), 2, 0, "bbbb"),
+            data(key(2, 0xc, 0), 3, 0, "cccc"),
+            data(key(2, 0xd, 0), 4, 0, "d"),
+            data(key(2, 0xe, 0), 5, 0, "e"),
+        ],
+    );
+    assert_eq!(output[5..], ["b.0 Evicted at 5", "c.0 Evicted at 5"]);
+    assert_eq!(connections.held(), 5);
+}
+
+#[test]
 fn readers_that_hold_too_much_memory_make_room() {
     let mut connections = Connections::with_limits(100, 10);
     let (output, counters) = told(

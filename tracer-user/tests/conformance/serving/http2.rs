@@ -35,8 +35,7 @@ pub(super) fn serve(recording: &Recording) -> Passed {
             () = answer(server, recording) => panic!("the server leaves first"),
         }
     });
-    let passed = std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
-    passed
+    std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The client: it is done when it has read the whole answer.
