@@ -22,6 +22,14 @@ pub enum Kind {
     Aiobotocore,
     /// httpx: asyncio, all calls on one HTTP/2 connection.
     Httpx,
+    /// Anthropic's SDK for Python, with Claude's own bodies alone. HTTP/1.
+    AnthropicPython,
+    /// LiteLLM: its own requests, over httpx. HTTP/1.
+    LiteLlm,
+    /// LangChain's `ChatBedrockConverse`, over boto3. HTTP/1.
+    LangChain,
+    /// Strands Agents: an agent that calls until it is done, over boto3. HTTP/1.
+    Strands,
     /// node's `https`. HTTP/1.
     Node,
     /// node's `fetch`. HTTP/1.
@@ -88,6 +96,10 @@ impl Kind {
             Kind::Boto3 => python_program("boto3_client.py")?,
             Kind::Aiobotocore => python_program("aiobotocore_client.py")?,
             Kind::Httpx => python_program("httpx_client.py")?,
+            Kind::AnthropicPython => framework("anthropic_client.py")?,
+            Kind::LiteLlm => framework("litellm_client.py")?,
+            Kind::LangChain => framework("langchain_client.py")?,
+            Kind::Strands => framework("strands_client.py")?,
             Kind::Node => script("node", "https_client.cjs"),
             Kind::NodeFetch => script("node", "fetch_client.cjs"),
             Kind::JavaScriptSdk => with_packages(script("node", "sdk_client.cjs"))?,
@@ -128,6 +140,10 @@ impl Kind {
             Kind::Hyper(.., http) | Kind::Go { http, .. } => http == Http::Two,
             Kind::Boto3
             | Kind::Aiobotocore
+            | Kind::AnthropicPython
+            | Kind::LiteLlm
+            | Kind::LangChain
+            | Kind::Strands
             | Kind::Node
             | Kind::NodeFetch
             | Kind::AnthropicJavaScript
@@ -189,6 +205,18 @@ fn alone(command: &mut Command) {
 fn python_program(file: &str) -> Result<Command> {
     let mut command = Command::new(python()?);
     command.arg(client_file(file)).env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(command)
+}
+
+/// A program with the packages of frameworks; it shares the protocol with the others.
+fn framework(file: &str) -> Result<Command> {
+    let mut command = Command::new(built_client("frameworks", "bin/python")?);
+    command
+        .arg(client_file(&format!("frameworks/{file}")))
+        .env("PYTHONPATH", client_file(""))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        // Its prices are of no interest, and would be looked for elsewhere.
+        .env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
     Ok(command)
 }
 

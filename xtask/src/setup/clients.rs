@@ -1,4 +1,4 @@
-//! Client programs of the end-to-end tests that must be built or fetched first: JavaScript, Go, Rust.
+//! Client programs of the end-to-end tests that must be built or fetched first: JavaScript, Go, Python's frameworks, Rust.
 //!
 //! Each set is made once into a cache outside the clone, in a directory named after everything it is made of, and linked
 //! from `target/clients`. The cache is `GEOPHONE_CACHE`, else `~/.cache/geophone`; all of it may be deleted at any time.
@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
+use super::python_packages;
 use crate::command::{cargo, root, run, say, target};
 
 /// Builds or fetches what is not in the cache yet, and links all of it.
@@ -17,6 +18,7 @@ pub(super) fn clients() -> Result<()> {
     // The JavaScript programs themselves run from where they are.
     Set::new("node", "package*.json", &["node", "--version"])?.make(node)?;
     Set::new("go", ".", &["go", "version"])?.make(go)?;
+    Set::new("frameworks", "requirements.txt", &["python3", "--version"])?.make(frameworks)?;
     Set::new("rust", ".", &["rustc", "--version"])?.make(rust)
 }
 
@@ -98,6 +100,11 @@ fn node(sources: &Path, into: &Path) -> Result<()> {
         ])
         .current_dir(into))
     .context("can npm reach a package registry?")
+}
+
+/// An environment with the packages of requirements.txt; the programs themselves run from where they are.
+fn frameworks(sources: &Path, into: &Path) -> Result<()> {
+    python_packages(into, &sources.join("requirements.txt"))
 }
 
 /// One program as it is built by default, and without symbols and debugging information.

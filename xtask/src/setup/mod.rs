@@ -6,7 +6,7 @@
 
 mod clients;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -48,22 +48,27 @@ pub(crate) fn python_environment() -> Result<Environment> {
         .with_context(|| format!("cannot read {}", requirements.display()))?;
     let installed = std::fs::read_to_string(&stamp).unwrap_or_default();
     if installed != wanted || !python.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&directory))
-            .context("cannot make a Python environment (Debian: apt-get install python3-venv)")?;
-        run(Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-            ])
-            .arg(&requirements))
-        .context("cannot install the Python packages; can pip reach a package index?")?;
+        python_packages(&directory, &requirements)?;
         std::fs::write(&stamp, &wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
     }
     Ok(Environment { python })
+}
+
+/// Makes a Python environment of these packages.
+fn python_packages(directory: &Path, requirements: &Path) -> Result<()> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(directory))
+        .context("cannot make a Python environment (Debian: apt-get install python3-venv)")?;
+    run(Command::new(directory.join("bin/python"))
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+        ])
+        .arg(requirements))
+    .context("cannot install the Python packages; can pip reach a package index?")
 }
 
 /// Installs missing programs where that is possible, else says which and how.
