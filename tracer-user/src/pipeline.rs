@@ -160,8 +160,10 @@ impl Pipeline {
             match output {
                 attempts::Output::Count(counter, count) => self.counters.add(counter, count),
                 attempts::Output::Call(call) => {
-                    self.counters.add(Counter::Spans, 1);
-                    sink.span(self.spans.span(&call));
+                    for span in self.spans.spans(&call) {
+                        self.counters.add(Counter::Spans, 1);
+                        sink.span(span);
+                    }
                 }
             }
         }

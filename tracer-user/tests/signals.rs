@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tracer_user::genai::semconv::{self, error, finish, incomplete, operation, output};
+use tracer_user::genai::semconv::{self, error, finish, incomplete, operation, output, phase, tool};
 
 /// Words in back quotes.
 fn quoted(page: &str) -> BTreeSet<&str> {
@@ -35,8 +35,8 @@ fn every_name_and_value_is_told() {
         finish::ERROR,
         output::JSON,
         output::IMAGE,
-        error::CONNECTION_CLOSED,
-        error::STREAM_TRUNCATED,
+        operation::EXECUTE_TOOL,
+        tool::EXTENSION,
         semconv::PROVIDER,
         semconv::RPC_AWS,
     ];
@@ -44,6 +44,8 @@ fn every_name_and_value_is_told() {
         .iter()
         .chain(semconv::EVENTS)
         .chain(&incomplete::ALL)
+        .chain(&error::ALL)
+        .chain(&phase::ALL)
         .chain(&values)
         .copied()
         .filter(|name| !told.contains(name))

@@ -39,6 +39,7 @@ pub(super) fn span(process: &Arc<Process>, number: u8) -> Span {
             value: Value::Int(12),
         }],
         events: Vec::new(),
+        links: Vec::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::trace::{
-    Event, SpanContext, SpanId as OtelSpanId, SpanKind as OtelSpanKind, Status, TraceFlags,
+    Event, Link as OtelLink, SpanContext, SpanId as OtelSpanId, SpanKind as OtelSpanKind, Status, TraceFlags,
     TraceId as OtelTraceId, TraceState,
 };
 use opentelemetry::{Array, InstrumentationScope, KeyValue, StringValue, Value as OtelValue};
@@ -12,7 +12,9 @@ use opentelemetry_proto::tonic::resource::v1 as resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::enrich::Resource;
-use crate::genai::span::{Attribute, Parent, Span, SpanEvent, SpanId, SpanKind, SpanStatus, TraceId, Value};
+use crate::genai::span::{
+    Attribute, Link, Parent, Span, SpanEvent, SpanId, SpanKind, SpanStatus, TraceId, Value,
+};
 
 /// Who made the spans: the instrumentation scope.
 pub(super) fn scope() -> InstrumentationScope {
@@ -35,12 +37,15 @@ pub(super) fn span_data(span: &Span) -> SpanData {
         status,
         attributes,
         events,
+        links,
     } = span;
     // A trace of its own is recorded as a whole: sampled. Beneath a caller's span the caller decides.
     let flags = parent
         .as_ref()
         .map_or(TraceFlags::SAMPLED, |parent| TraceFlags::new(parent.flags));
     let trace_state = parent.as_ref().map(trace_state).unwrap_or_default();
+    let mut span_links = SpanLinks::default();
+    span_links.links = links.iter().map(link).collect();
     let mut span_events = SpanEvents::default();
     span_events.events = events.iter().map(event).collect();
     SpanData {
@@ -67,7 +72,7 @@ pub(super) fn span_data(span: &Span) -> SpanData {
         attributes: attributes.iter().map(key_value).collect(),
         dropped_attributes_count: 0,
         events: span_events,
-        links: SpanLinks::default(),
+        links: span_links,
         status: match status {
             SpanStatus::Unset => Status::Unset,
             SpanStatus::Error { description } => Status::error(description.clone()),
@@ -118,6 +123,22 @@ fn event(event: &SpanEvent) -> Event {
         attributes.iter().map(key_value).collect(),
         0,
     )
+}
+
+fn link(link: &Link) -> OtelLink {
+    let Link {
+        trace_id: TraceId(trace_id),
+        span_id: SpanId(span_id),
+        attributes,
+    } = link;
+    let context = SpanContext::new(
+        OtelTraceId::from_bytes(*trace_id),
+        OtelSpanId::from_bytes(*span_id),
+        TraceFlags::SAMPLED,
+        false,
+        TraceState::default(),
+    );
+    OtelLink::new(context, attributes.iter().map(key_value).collect(), 0)
 }
 
 fn key_value(attribute: &Attribute) -> KeyValue {

@@ -67,7 +67,7 @@ fn stream_was_cut(call: &Call) -> bool {
 
 /// Why each choice ended. Where a reason was due and none came, the convention says `error`.
 pub(super) fn finish_reasons(call: &Call) -> Vec<String> {
-    let mapped: Vec<String> = call.stop_reasons.iter().map(finish_reason).collect();
+    let mapped = mapped(&call.stop_reasons);
     if !mapped.is_empty() {
         return mapped;
     }
@@ -82,6 +82,11 @@ pub(super) fn finish_reasons(call: &Call) -> Vec<String> {
     } else {
         Vec::new()
     }
+}
+
+/// Stop reasons in the convention's words.
+pub(super) fn mapped(reasons: &[StopReason]) -> Vec<String> {
+    reasons.iter().map(finish_reason).collect()
 }
 
 fn finish_reason(reason: &StopReason) -> String {

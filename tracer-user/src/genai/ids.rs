@@ -6,7 +6,7 @@ use crate::bedrock::call::TraceHeaders;
 use crate::event::ConnectionKey;
 use crate::http::ExchangeNumber;
 
-use super::span::{Parent, SpanId, TraceId};
+use super::span::{Parent, Span, SpanId, TraceId};
 
 /// Place of a span in a trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,15 @@ pub(super) fn place(
             parent: None,
         },
     }
+}
+
+/// The id of a step of a call, by the call's span and the step's number.
+pub(super) fn of_step(call: &Span, step: usize) -> SpanId {
+    let mut hash = Sha256::new();
+    hash.update(call.trace_id.0);
+    hash.update(call.span_id.0);
+    hash.update((step as u64).to_be_bytes());
+    SpanId(never_zero(array(&hash.finalize())))
 }
 
 /// Everything that tells one exchange from all others, each part at a fixed length or with its length before it.

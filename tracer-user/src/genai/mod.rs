@@ -6,6 +6,7 @@ pub mod attempts;
 mod attributes;
 mod capture;
 mod content;
+mod control;
 mod convention;
 pub mod cost;
 mod failure;
@@ -16,6 +17,7 @@ pub mod semconv;
 pub mod span;
 mod span_builder;
 mod spans;
+mod steps;
 
 #[cfg(test)]
 mod tests;

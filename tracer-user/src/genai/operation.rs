@@ -14,7 +14,8 @@ pub(super) fn span_name(call: &Call, operation: Option<&'static str>) -> String 
     };
     let target = match call.route.operation.purpose() {
         Purpose::Retrieval => resource.knowledge_base.as_deref(),
-        Purpose::Chat | Purpose::Model | Purpose::Agent | Purpose::Auxiliary | Purpose::Housekeeping => {
+        Purpose::Agent => call.agent.name.as_deref(),
+        Purpose::Chat | Purpose::Model | Purpose::Auxiliary | Purpose::Housekeeping => {
             resource.model.as_deref()
         }
     };

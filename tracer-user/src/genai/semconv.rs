@@ -83,6 +83,30 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     CONVERSATION_ID = "gen_ai.conversation.id";
     /// Agent.
     AGENT_ID = "gen_ai.agent.id";
+    /// Its name.
+    AGENT_NAME = "gen_ai.agent.name";
+    /// Its version.
+    AGENT_VERSION = "gen_ai.agent.version";
+    /// Its alias.
+    AGENT_ALIAS = "geophone.agent.alias";
+    /// Memory by which it knows the user.
+    AGENT_MEMORY = "geophone.agent.memory";
+    /// Part of an agent's loop.
+    AGENT_PHASE = "geophone.agent.phase";
+    /// Invocation that an agent handed over: its caller is to run the tools.
+    HANDED_OVER = "geophone.agent.handed_over";
+    /// Invocation whose results a request brings back.
+    BROUGHT_BACK = "geophone.agent.brought_back";
+    /// Files in the answer.
+    RESPONSE_FILES = "geophone.response.files";
+    /// Tool that ran.
+    TOOL_NAME = "gen_ai.tool.name";
+    /// Id of its call.
+    TOOL_CALL_ID = "gen_ai.tool.call.id";
+    /// Where it runs.
+    TOOL_TYPE = "gen_ai.tool.type";
+    /// How many documents were found.
+    RETRIEVAL_DOCUMENTS = "geophone.retrieval.document_count";
     /// Knowledge base searched.
     DATA_SOURCE_ID = "gen_ai.data_source.id";
     /// Conversation sent.
@@ -181,6 +205,8 @@ pub mod operation {
     pub const EMBEDDINGS: &str = "embeddings";
     /// An agent is asked.
     pub const INVOKE_AGENT: &str = "invoke_agent";
+    /// A tool runs.
+    pub const EXECUTE_TOOL: &str = "execute_tool";
     /// A knowledge base is searched.
     pub const RETRIEVAL: &str = "retrieval";
     /// Documents are put in order; the convention has no word for it.
@@ -217,6 +243,48 @@ pub mod error {
     pub const CONNECTION_CLOSED: &str = "connection_closed";
     /// The response ended without the event that ends an answer.
     pub const STREAM_TRUNCATED: &str = "stream_truncated";
+    /// A hosted agent gave up and named no code.
+    pub const AGENT_FAILURE: &str = "agent_failure";
+    /// Code that an agent ran ended with an error.
+    pub const EXECUTION_ERROR: &str = "execution_error";
+    /// Code that an agent ran took too long.
+    pub const EXECUTION_TIMEOUT: &str = "execution_timeout";
+    /// Every value.
+    pub const ALL: [&str; 5] = [
+        CONNECTION_CLOSED,
+        STREAM_TRUNCATED,
+        AGENT_FAILURE,
+        EXECUTION_ERROR,
+        EXECUTION_TIMEOUT,
+    ];
+}
+
+/// Values of [`TOOL_TYPE`].
+pub mod tool {
+    /// Run on the agent's side.
+    pub const EXTENSION: &str = "extension";
+}
+
+/// Values of [`AGENT_PHASE`].
+pub mod phase {
+    /// The input is looked at before anything is done.
+    pub const PRE_PROCESSING: &str = "pre_processing";
+    /// The loop proper.
+    pub const ORCHESTRATION: &str = "orchestration";
+    /// A supervisor decides who is to answer.
+    pub const ROUTING_CLASSIFIER: &str = "routing_classifier";
+    /// The answer is reworded.
+    pub const POST_PROCESSING: &str = "post_processing";
+    /// A guardrail looks at input or answer.
+    pub const GUARDRAIL: &str = "guardrail";
+    /// Every value.
+    pub const ALL: [&str; 5] = [
+        PRE_PROCESSING,
+        ORCHESTRATION,
+        ROUTING_CLASSIFIER,
+        POST_PROCESSING,
+        GUARDRAIL,
+    ];
 }
 
 /// Values of [`SESSION_SOURCE`].
@@ -263,6 +331,8 @@ pub mod incomplete {
     pub const NO_STOP_EVENT: &str = "no_stop_event";
     /// Attempts before this one are not on this span.
     pub const ATTEMPTS_UNSEEN: &str = "attempts_unseen";
+    /// How a step ended was not told.
+    pub const OUTCOME_UNSEEN: &str = "outcome_unseen";
     /// The connection was closed early.
     pub const CLOSED: &str = "closed";
     /// The bytes stopped being HTTP.
@@ -276,7 +346,8 @@ pub mod incomplete {
     /// The connection left HTTP.
     pub const UPGRADED: &str = "upgraded";
     /// Every value.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
+        OUTCOME_UNSEEN,
         REQUEST_HOLE,
         RESPONSE_HOLE,
         UNDECODABLE,

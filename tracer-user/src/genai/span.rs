@@ -38,6 +38,19 @@ pub struct Span {
     pub attributes: Vec<Attribute>,
     /// Events in order of time.
     pub events: Vec<SpanEvent>,
+    /// Spans that it has to do with, though they are not above it.
+    pub links: Vec<Link>,
+}
+
+/// Another span that a span has to do with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Link {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its identity.
+    pub span_id: SpanId,
+    /// What the two have in common.
+    pub attributes: Vec<Attribute>,
 }
 
 /// The span that a span nests under.

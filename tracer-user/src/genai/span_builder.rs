@@ -40,6 +40,7 @@ pub fn span_of(call: &Call, host: &Host, process: Arc<Process>, options: &Option
         end_unix_ns: wall(host, call.timings.end).max(start_unix_ns),
         attributes,
         events: events(call, host),
+        links: Vec::new(),
         status: failed.map_or(SpanStatus::Unset, |failed| SpanStatus::Error {
             description: failed.description,
         }),
@@ -47,7 +48,7 @@ pub fn span_of(call: &Call, host: &Host, process: Arc<Process>, options: &Option
 }
 
 /// Wall clock of a monotonic time.
-fn wall(host: &Host, time: Monotonic) -> u64 {
+pub(super) fn wall(host: &Host, time: Monotonic) -> u64 {
     time.0.saturating_add_signed(host.wall_offset_ns)
 }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use crate::bedrock::Call;
 use crate::event::{Host, ProbeEvent, Process, ProcessKey};
 
+use super::control::Control;
 use super::options::Options;
 use super::span::Span;
 use super::span_builder::span_of;
+use super::steps::spans_of_steps;
 
 /// Most processes remembered. The one told of first is forgotten first; its spans then know the pid only.
 const MAX_PROCESSES: usize = 65_536;
@@ -18,6 +20,7 @@ const MAX_PROCESSES: usize = 65_536;
 pub struct Spans {
     options: Options,
     host: Host,
+    control: Control,
     processes: BTreeMap<ProcessKey, Arc<Process>>,
     /// In the order they were first told of.
     order: VecDeque<ProcessKey>,
@@ -33,6 +36,7 @@ impl Spans {
                 name: String::new(),
                 wall_offset_ns: 0,
             },
+            control: Control::default(),
             processes: BTreeMap::new(),
             order: VecDeque::new(),
         }
@@ -63,6 +67,14 @@ impl Spans {
         if let ProbeEvent::ProcessExit { process, .. } = event {
             self.processes.remove(process);
         }
+    }
+
+    /// The spans of a call: its own, and beneath it one for each step of a hosted agent, in the order of the tree.
+    pub fn spans(&mut self, call: &Call) -> Vec<Span> {
+        let mut span = self.span(call);
+        span.links.extend(self.control.link(call, &span));
+        let steps = spans_of_steps(call, &span, &self.host, &self.options);
+        [vec![span], steps].concat()
     }
 
     /// The span of a call.

@@ -6,7 +6,7 @@ pub mod step;
 mod trace;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,8 +31,6 @@ pub use step::Step as AgentStep;
 pub struct AgentFacts {
     /// Name, where the request gives one.
     pub name: Option<String>,
-    /// Model of an agent that the request itself describes.
-    pub model: Option<String>,
     /// Version, as the trace tells it.
     pub version: Option<String>,
     /// Memory that it remembers the user by.
@@ -130,7 +128,7 @@ const REQUEST: [&str; 6] = [
 pub(super) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
     body.members(&REQUEST, |name, value| match name {
         "agentName" => facts.agent.facts.name = value.text(),
-        "foundationModel" => facts.agent.facts.model = value.text(),
+        "foundationModel" => facts.request_model = value.text(),
         "memoryId" => facts.agent.facts.memory = value.text(),
         "guardrailConfiguration" => {
             facts.guardrail.id = value.member("guardrailIdentifier").and_then(Json::text);
@@ -209,23 +207,49 @@ fn return_control(payload: Json<'_>, facts: &mut Facts) -> Result<(), Malformed>
     end
 }
 
-/// Tokens of all models together: of those that told.
+/// For each step the tokens of all models at work in it and beneath it: of those that told.
+pub fn usage_by_step(steps: &[Step]) -> Vec<Usage> {
+    let mut usage: Vec<Usage> = steps
+        .iter()
+        .map(|step| match &step.work {
+            Work::Model(work) => work.usage,
+            Work::Tool(_) | Work::Retrieval(_) | Work::Agent(_) | Work::Guardrail(_) => Usage::default(),
+        })
+        .collect();
+    // A step stands behind the one that it is part of.
+    for (place, step) in steps.iter().enumerate().rev() {
+        if let Some(parent) = step.parent
+            && let Some(own) = usage.get(place).copied()
+            && let Some(sum) = usage.get_mut(parent)
+        {
+            *sum = add(*sum, own);
+        }
+    }
+    usage
+}
+
+/// Tokens of all models together.
 fn total(steps: &[Step]) -> Usage {
-    let add = |sum: Option<u64>, more: Option<u64>| match (sum, more) {
-        (Some(sum), Some(more)) => Some(sum.saturating_add(more)),
-        (sum, more) => sum.or(more),
+    steps
+        .iter()
+        .zip(usage_by_step(steps))
+        .filter(|(step, _)| step.parent.is_none())
+        .fold(Usage::default(), |sum, (_, usage)| add(sum, usage))
+}
+
+/// Both together. What one of them does not tell, the other does.
+fn add(left: Usage, right: Usage) -> Usage {
+    let sum = |left: Option<u64>, right: Option<u64>| match (left, right) {
+        (Some(left), Some(right)) => Some(left.saturating_add(right)),
+        (left, right) => left.or(right),
     };
-    let models = steps.iter().filter_map(|step| match &step.work {
-        Work::Model(work) => Some(work.usage),
-        _ => None,
-    });
-    models.fold(Usage::default(), |sum, usage| Usage {
-        input: add(sum.input, usage.input_without_cache()),
-        output: add(sum.output, usage.output),
-        cache_read: add(sum.cache_read, usage.cache_read),
-        cache_write: add(sum.cache_write, usage.cache_write),
-        cache_write_1h: add(sum.cache_write_1h, usage.cache_write_1h),
-        reasoning: add(sum.reasoning, usage.reasoning),
+    Usage {
+        input: sum(left.input_without_cache(), right.input_without_cache()),
+        output: sum(left.output, right.output),
+        cache_read: sum(left.cache_read, right.cache_read),
+        cache_write: sum(left.cache_write, right.cache_write),
+        cache_write_1h: sum(left.cache_write_1h, right.cache_write_1h),
+        reasoning: sum(left.reasoning, right.reasoning),
         input_is_total: false,
-    })
+    }
 }

@@ -40,8 +40,6 @@ pub enum Phase {
     PostProcessing,
     /// A guardrail looks at input or answer.
     Guardrail,
-    /// An orchestrator of the customer's own.
-    CustomOrchestration,
 }
 
 /// What was done.

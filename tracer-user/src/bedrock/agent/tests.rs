@@ -13,19 +13,19 @@ use crate::bedrock::tests::{EVENTSTREAM, Play, frame};
 use crate::counters::Counter;
 use crate::http::{BodyPart, Completion, Hole, HoleReason, Phase as HttpPhase};
 
-const REQUEST: &str = "7b0b7a7b-99b7-486f-afc7-00463ce7dec5";
+pub(crate) const REQUEST: &str = "7b0b7a7b-99b7-486f-afc7-00463ce7dec5";
 
 /// An agent that is asked 100 ms after the beginning; its events come one by one.
-struct Conversation {
+pub(crate) struct Conversation {
     play: Play,
 }
 
 impl Conversation {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::asked(r#"{"inputText": "When is the next ferry?", "enableTrace": true}"#)
     }
 
-    fn asked(body: &str) -> Self {
+    pub(crate) fn asked(body: &str) -> Self {
         let mut play = Play::new(
             "POST",
             "/agents/AGENT1/agentAliases/ALIAS1/sessions/user%3A1/text",
@@ -35,7 +35,7 @@ impl Conversation {
     }
 
     /// An event that comes at `milliseconds`.
-    fn event(&mut self, milliseconds: u64, kind: &str, payload: &Value) -> &mut Self {
+    pub(crate) fn event(&mut self, milliseconds: u64, kind: &str, payload: &Value) -> &mut Self {
         let bytes = frame("event", kind, &payload.to_string());
         self.play.at(milliseconds).part(&BodyPart::Bytes(&bytes));
         self
@@ -43,16 +43,16 @@ impl Conversation {
 
     /// A part of the trace of the agents in `chain`, told so many milliseconds of the service's clock after noon and 40 ms on
     /// the way.
-    fn trace(&mut self, chain: &[&str], told: u64, trace: &Value) -> &mut Self {
+    pub(crate) fn trace(&mut self, chain: &[&str], told: u64, trace: &Value) -> &mut Self {
         let payload = part(chain, told, trace);
         self.event(told + 40, "trace", &payload)
     }
 
-    fn orchestration(&mut self, told: u64, trace: &Value) -> &mut Self {
+    pub(crate) fn orchestration(&mut self, told: u64, trace: &Value) -> &mut Self {
         self.trace(&["AGENT1/ALIAS1"], told, &json!({ "orchestrationTrace": trace }))
     }
 
-    fn call(&mut self) -> Call {
+    pub(crate) fn call(&mut self) -> Call {
         self.play.call()
     }
 }
@@ -78,25 +78,25 @@ fn metadata(start: u64, end: u64) -> Value {
     json!({"startTime": noon(start), "endTime": noon(end), "clientRequestId": format!("request-{start}")})
 }
 
-fn model_input(turn: &str) -> Value {
+pub(crate) fn model_input(turn: &str) -> Value {
     json!({"modelInvocationInput": {"foundationModel": "anthropic.claude-v9", "text": "{\"system\": \"secret prompt\"}",
         "traceId": format!("{REQUEST}-{turn}"), "type": "ORCHESTRATION",
         "inferenceConfiguration": {"maximumLength": 2048, "temperature": 0.0, "topP": 1.0, "topK": 250, "stopSequences": ["</answer>"]}}})
 }
 
-fn model_output(turn: &str, start: u64, end: u64, raw: &str) -> Value {
+pub(crate) fn model_output(turn: &str, start: u64, end: u64, raw: &str) -> Value {
     let mut metadata = metadata(start, end);
     metadata["usage"] = json!({"inputTokens": 10, "outputTokens": 3});
     json!({"modelInvocationOutput": {"metadata": metadata, "rawResponse": {"content": raw}, "traceId": format!("{REQUEST}-{turn}")}})
 }
 
-fn function_input(turn: &str, function: &str) -> Value {
+pub(crate) fn function_input(turn: &str, function: &str) -> Value {
     json!({"invocationInput": {"invocationType": "ACTION_GROUP", "traceId": format!("{REQUEST}-{turn}"),
         "actionGroupInvocationInput": {"actionGroupName": "ferries", "function": function, "executionType": "LAMBDA",
             "parameters": [{"name": "port", "type": "string", "value": "secret port"}]}}})
 }
 
-fn function_output(turn: &str, start: u64, end: u64) -> Value {
+pub(crate) fn function_output(turn: &str, start: u64, end: u64) -> Value {
     json!({"observation": {"type": "ACTION_GROUP", "traceId": format!("{REQUEST}-{turn}"),
         "actionGroupInvocationOutput": {"text": "secret time", "metadata": metadata(start, end)}}})
 }
@@ -468,7 +468,7 @@ fn an_inline_agent_says_itself_what_it_is() {
     .response(200, &[EVENTSTREAM, ("x-amz-bedrock-agent-memory-id", "memory-1")]);
     let call = play.call();
     assert_eq!(call.agent.name.as_deref(), Some("clerk"));
-    assert_eq!(call.agent.model.as_deref(), Some("amazon.nova-pro-v1:0"));
+    assert_eq!(call.route.resource.model.as_deref(), Some("amazon.nova-pro-v1:0"));
     assert_eq!(call.agent.memory.as_deref(), Some("memory-1"));
     assert_eq!(call.guardrail.id.as_deref(), Some("gr1"));
 }

@@ -38,6 +38,7 @@ impl Exchange {
         let unended = call.streaming && reading.lacks_stop_event();
         let (facts, answer_beyond_cap) = reading.finish();
         let Facts {
+            request_model,
             parameters,
             task,
             stop_reasons,
@@ -56,6 +57,8 @@ impl Exchange {
             session,
             content,
         } = facts;
+        let resource = &mut call.route.resource;
+        resource.model = resource.model.take().or(request_model);
         call.parameters = parameters;
         call.task = call.task.or(task);
         call.stop_reasons = stop_reasons;

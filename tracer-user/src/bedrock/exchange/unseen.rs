@@ -22,6 +22,7 @@ const UNKNOWN_ROUTE: Route = Route {
     resource: Resource {
         model: None,
         agent: None,
+        alias: None,
         session: None,
         knowledge_base: None,
         guardrail: None,

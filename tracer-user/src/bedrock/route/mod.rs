@@ -60,6 +60,8 @@ pub struct Resource {
     pub model: Option<String>,
     /// Agent id or ARN.
     pub agent: Option<String>,
+    /// Alias of an agent or a flow.
+    pub alias: Option<String>,
     /// Session of an agent.
     pub session: Option<String>,
     /// Knowledge base.
@@ -170,6 +172,7 @@ fn matches(entry: &Entry, segments: &[&str], prefix: bool) -> Option<Resource> {
         }
         match name {
             "agent}" => resource.agent = decode(segment, MAX_ID),
+            "alias}" => resource.alias = decode(segment, MAX_ID),
             "session}" => resource.session = decode(segment, MAX_ID),
             "knowledge_base}" => resource.knowledge_base = decode(segment, MAX_ID),
             "guardrail}" => resource.guardrail = decode(segment, MAX_ID),

@@ -28,7 +28,7 @@ use crate::genai::span::{Span, SpanId, SpanKind, SpanStatus, TraceId, Value};
 use paint::{Paint, Style};
 
 /// How many spans are remembered, so that those beneath them can be drawn there.
-const REMEMBERED: usize = 256;
+const REMEMBERED: usize = 2048;
 
 /// Deepest that a span is drawn: agents in agents are readable so far.
 const DEPTH_MAX: usize = 8;
@@ -218,6 +218,18 @@ fn measures(facts: &Facts<'_>) -> Vec<String> {
         };
         measures.push(format!("{}{unit} out{reasoning}", number(tokens)));
     }
+    if let Some(documents) = facts.int(semconv::RETRIEVAL_DOCUMENTS) {
+        measures.push(format!("{} documents", number(documents)));
+    }
+    if facts.truth(semconv::GUARDRAIL_INTERVENED) == Some(true) {
+        measures.push("guardrail intervened".into());
+    }
+    if facts.text(semconv::HANDED_OVER).is_some() {
+        measures.push("control handed over".into());
+    }
+    if facts.text(semconv::BROUGHT_BACK).is_some() {
+        measures.push("results brought back".into());
+    }
     // `error` says that no reason came; the lines below say why.
     let reasons = facts.texts(semconv::RESPONSE_FINISH_REASONS).unwrap_or_default();
     let reasons = reasons.iter().filter(|reason| *reason != semconv::finish::ERROR);
@@ -274,6 +286,13 @@ impl<'a> Facts<'a> {
     fn int(&self, key: &str) -> Option<i64> {
         match self.get(key)? {
             Value::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn truth(&self, key: &str) -> Option<bool> {
+        match self.get(key)? {
+            Value::Bool(truth) => Some(*truth),
             _ => None,
         }
     }

@@ -15,7 +15,6 @@ pub(super) fn add(list: &mut List, call: &Call) {
         semconv::SESSION_SOURCE,
         session.map(|session| source(session.source)),
     );
-    list.string(semconv::AGENT_ID, resource.agent.as_ref());
     list.string(semconv::DATA_SOURCE_ID, resource.knowledge_base.as_ref());
     list.string(semconv::KNOWLEDGE_BASE_ID, resource.knowledge_base.as_ref());
     list.string(semconv::INVOCATION_ID, call.attempt.invocation_id.as_ref());

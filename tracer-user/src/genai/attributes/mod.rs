@@ -1,5 +1,6 @@
 //! The attributes of a call's span, a file for each group.
 
+mod agent;
 mod attempts;
 mod content;
 mod cost;
@@ -7,11 +8,11 @@ mod guardrail;
 mod identity;
 mod incomplete;
 mod list;
-mod parameters;
+pub(super) mod parameters;
 mod request;
 mod response;
 mod transport;
-mod usage;
+pub(super) mod usage;
 
 use crate::bedrock::Call;
 
@@ -46,6 +47,7 @@ pub(super) fn attributes(subject: Subject<'_>) -> Vec<Attribute> {
     usage::add(&mut list, subject);
     cost::add(&mut list, subject);
     identity::add(&mut list, subject.call);
+    agent::add(&mut list, subject.call);
     guardrail::add(&mut list, subject.call);
     transport::add(&mut list, subject);
     attempts::add(&mut list, subject.call);

@@ -2,14 +2,19 @@
 
 use crate::bedrock::family::Task;
 use crate::bedrock::parameters::{OutputType, Parameters};
-use crate::genai::Convention;
 use crate::genai::semconv::{self, output};
 use crate::genai::span::Value;
+use crate::genai::{Convention, Options};
 
 use super::{List, Subject};
 
 pub(super) fn add(list: &mut List, subject: Subject<'_>) {
     let Subject { call, options, .. } = subject;
+    of(list, &call.parameters, call.task, options);
+}
+
+/// Those of any request for a model.
+pub(in crate::genai) fn of(list: &mut List, parameters: &Parameters, task: Option<Task>, options: &Options) {
     let Parameters {
         max_tokens,
         temperature,
@@ -24,7 +29,7 @@ pub(super) fn add(list: &mut List, subject: Subject<'_>) {
         output,
         dimensions,
         encoding_formats,
-    } = &call.parameters;
+    } = parameters;
     list.count(semconv::REQUEST_MAX_TOKENS, *max_tokens);
     list.double(semconv::REQUEST_TEMPERATURE, *temperature);
     list.double(semconv::REQUEST_TOP_P, *top_p);
@@ -44,7 +49,7 @@ pub(super) fn add(list: &mut List, subject: Subject<'_>) {
     list.string(semconv::REQUEST_REASONING_LEVEL, reasoning_level.as_ref());
     list.count(semconv::EMBEDDINGS_DIMENSIONS, *dimensions);
     list.strings(semconv::REQUEST_ENCODING_FORMATS, encoding_formats.clone());
-    let output = match (output, call.task) {
+    let output = match (output, task) {
         (Some(OutputType::Text), _) => Some(output::TEXT),
         (Some(OutputType::Json), _) => Some(output::JSON),
         (Some(OutputType::Image), _) | (None, Some(Task::Image)) => Some(output::IMAGE),

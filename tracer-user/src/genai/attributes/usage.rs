@@ -1,12 +1,17 @@
 //! Token counts.
 
-use crate::genai::semconv;
+use crate::bedrock::call::Usage;
+use crate::genai::{Options, semconv};
 
 use super::{List, Subject};
 
 pub(super) fn add(list: &mut List, subject: Subject<'_>) {
     let Subject { call, options, .. } = subject;
-    let usage = call.usage;
+    of(list, call.usage, options);
+}
+
+/// Those of any answer of a model.
+pub(in crate::genai) fn of(list: &mut List, usage: Usage, options: &Options) {
     let input = usage.input_with_cache();
     list.count(semconv::USAGE_INPUT_TOKENS, input);
     list.count(semconv::USAGE_OUTPUT_TOKENS, usage.output);
