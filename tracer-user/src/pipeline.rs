@@ -14,7 +14,7 @@ use crate::event::{ConnectionKey, LossReason, ProbeEvent, Process, Verdict};
 use crate::genai::attempts::{self, Attempts};
 use crate::genai::cost::Prices;
 use crate::genai::span::Span;
-use crate::genai::{Capture, Convention, Options, Spans};
+use crate::genai::{Capture, ContentLimit, Convention, Options, Redaction, Spans};
 use crate::wire::Conversation;
 
 /// Takes what the pipeline finds.
@@ -27,12 +27,16 @@ pub trait Sink {
 }
 
 /// What the pipeline may be told.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Whose names are used.
     pub convention: Convention,
     /// Where prompts and completions go.
     pub content: Capture,
+    /// How long a content attribute may be.
+    pub content_limit: ContentLimit,
+    /// What is taken out of content and messages.
+    pub redaction: Arc<Redaction>,
     /// Request headers that hold a session, the most telling first.
     pub session_headers: Vec<SessionHeader>,
     /// What calls are priced by, if they are.
@@ -55,6 +59,8 @@ impl Pipeline {
         let Settings {
             convention,
             content,
+            content_limit,
+            redaction,
             session_headers,
             prices,
         } = settings;
@@ -62,6 +68,8 @@ impl Pipeline {
             convention,
             capture: content,
             prices,
+            content_limit,
+            redaction,
         };
         Self {
             connections: Connections::default(),

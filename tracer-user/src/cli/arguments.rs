@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use super::redaction::RedactionOptions;
 use crate::bedrock::session::{BadSessionHeader, SessionHeader};
+use crate::genai::ContentLimit;
 
 /// Traces Amazon Bedrock calls of any process, without touching the process.
 ///
@@ -164,12 +166,17 @@ pub(super) struct SpanOptions {
     /// A call without a known price gets no cost. docs/prices.md describes the format.
     #[arg(long, value_name = "FILE")]
     pub(super) prices: Option<PathBuf>,
+    /// About how long a content attribute may be: long texts are cut, and of a long conversation the end is kept.
+    #[arg(long, value_name = "BYTES", default_value = "262144")]
+    pub(super) content_limit: ContentLimit,
     /// Request header that holds a session or conversation id; may be given several times, the most telling first.
     ///
     /// Bedrock's own sessions, request metadata and baggage (`session.id`) are read without it. Headers that hold
     /// credentials are refused.
     #[arg(long = "session-header", value_name = "NAME", value_parser = session_header)]
     pub(super) session_headers: Vec<SessionHeader>,
+    #[command(flatten)]
+    pub(super) redaction: RedactionOptions,
 }
 
 /// Releases of OpenTelemetry's gen_ai conventions.

@@ -10,6 +10,7 @@ mod gate;
 mod live;
 mod prices;
 mod recorder;
+mod redaction;
 mod replay;
 mod signals;
 mod spans;

@@ -1,8 +1,10 @@
 //! What telemetry is to look like: as the flags say, else as OpenTelemetry's variables do.
 
+use std::sync::Arc;
+
 use super::arguments::{Content, Semconv, SpanOptions};
 use super::failure::Failure;
-use super::{note, prices};
+use super::{note, prices, redaction};
 use crate::genai::{Capture, Convention};
 use crate::pipeline::Settings;
 
@@ -20,6 +22,8 @@ pub(super) fn settings(
     Ok(Settings {
         convention: convention(options.semconv, &variable),
         content: capture(options.content, &variable),
+        content_limit: options.content_limit,
+        redaction: Arc::new(redaction::rules(&options.redaction)?),
         session_headers: options.session_headers.clone(),
         prices: Some(prices::load(options.prices.as_deref())?),
     })

@@ -13,6 +13,7 @@ mod failure;
 mod ids;
 mod operation;
 mod options;
+mod redaction;
 pub mod semconv;
 pub mod span;
 mod span_builder;
@@ -23,7 +24,9 @@ mod steps;
 mod tests;
 
 pub use capture::Capture;
+pub use content::{ContentLimit, ContentLimitError};
 pub use convention::Convention;
 pub use options::Options;
+pub use redaction::{Redaction, RuleError};
 pub use span_builder::span_of;
 pub use spans::Spans;

@@ -177,6 +177,8 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     ATTEMPT_DELAY = "geophone.attempt.delay";
     /// Some of the content was cut.
     CONTENT_CUT = "geophone.content.cut";
+    /// Rules that took something out.
+    REDACTED = "geophone.redacted";
 }
 
 names! { EVENTS "Every event of a span."

@@ -7,6 +7,7 @@ use crate::event::{Host, Monotonic, Process};
 
 use super::Options;
 use super::attributes::{List, Subject, attributes, of_attempts};
+use super::content::Documents;
 use super::failure::{failed, finish_reasons};
 use super::operation::{operation_name, span_name};
 use super::span::{Span, SpanEvent, SpanKind, SpanStatus};
@@ -21,15 +22,22 @@ pub fn span_of(call: &Call, host: &Host, process: Arc<Process>, options: &Option
     } = ids::place(&host.boot_id, &call.connection, call.exchange, &call.trace);
     let operation = operation_name(call);
     let failed = failed(call);
+    let finish_reasons = finish_reasons(call);
+    let documents = call
+        .content
+        .as_ref()
+        .filter(|_| options.capture.any())
+        .map(|said| Documents::of(said, &finish_reasons, options));
     let attributes = attributes(Subject {
         call,
         options,
         operation,
         failed: failed.as_ref(),
-        finish_reasons: &finish_reasons(call),
+        finish_reasons: &finish_reasons,
+        documents: documents.as_ref(),
     });
     let start_unix_ns = wall(host, call.timings.request);
-    Span {
+    let mut span = Span {
         process,
         trace_id,
         span_id,
@@ -44,7 +52,10 @@ pub fn span_of(call: &Call, host: &Host, process: Arc<Process>, options: &Option
         status: failed.map_or(SpanStatus::Unset, |failed| SpanStatus::Error {
             description: failed.description,
         }),
-    }
+    };
+    let redacted = documents.map(|documents| documents.redacted).unwrap_or_default();
+    options.redaction.span(&mut span, redacted);
+    span
 }
 
 /// Wall clock of a monotonic time.

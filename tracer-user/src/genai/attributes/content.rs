@@ -1,23 +1,23 @@
 //! What was said, where it was asked for.
 
-use crate::genai::{content, semconv};
+use serde_json::Value;
+
+use crate::genai::semconv;
 
 use super::{List, Subject};
 
 pub(super) fn add(list: &mut List, subject: Subject<'_>) {
-    let Subject {
-        call,
-        options,
-        finish_reasons,
-        ..
-    } = subject;
-    let Some(said) = call.content.as_ref().filter(|_| options.capture.on_spans()) else {
+    let Some(documents) = subject.documents.filter(|_| subject.options.capture.on_spans()) else {
         return;
     };
-    let rendered = content::render(said, finish_reasons, options.convention);
-    list.string(semconv::INPUT_MESSAGES, rendered.input);
-    list.string(semconv::OUTPUT_MESSAGES, rendered.output);
-    list.string(semconv::SYSTEM_INSTRUCTIONS, rendered.system);
-    list.string(semconv::TOOL_DEFINITIONS, rendered.tools);
-    list.truth(semconv::CONTENT_CUT, said.cut().then_some(true));
+    list.string(semconv::INPUT_MESSAGES, text(documents.input.as_ref()));
+    list.string(semconv::OUTPUT_MESSAGES, text(documents.output.as_ref()));
+    list.string(semconv::SYSTEM_INSTRUCTIONS, text(documents.system.as_ref()));
+    list.string(semconv::TOOL_DEFINITIONS, text(documents.tools.as_ref()));
+    list.truth(semconv::CONTENT_CUT, documents.cut.then_some(true));
+}
+
+/// Attributes of spans cannot be structured: the JSON text.
+fn text(document: Option<&Value>) -> Option<String> {
+    document.map(Value::to_string)
 }

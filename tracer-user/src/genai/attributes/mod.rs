@@ -16,6 +16,7 @@ pub(super) mod usage;
 
 use crate::bedrock::Call;
 
+use super::content::Documents;
 use super::failure::Failed;
 use super::options::Options;
 use super::span::Attribute;
@@ -36,6 +37,8 @@ pub(super) struct Subject<'c> {
     pub(super) failed: Option<&'c Failed>,
     /// Why each choice ended, in the convention's words.
     pub(super) finish_reasons: &'c [String],
+    /// What was said, ready to be told.
+    pub(super) documents: Option<&'c Documents>,
 }
 
 /// Every attribute that the call can fill.
