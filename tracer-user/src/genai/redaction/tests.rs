@@ -217,6 +217,7 @@ fn traced(play: &mut Play, redaction: Redaction) -> Span {
         command_line: Vec::new(),
         environment: Vec::new(),
         cgroup: String::new(),
+        pod: None,
     };
     let options = Options {
         capture: Capture::Span,
