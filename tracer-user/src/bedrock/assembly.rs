@@ -63,6 +63,13 @@ impl Assembly {
         self.held
     }
 
+    /// Forgets what came so far.
+    pub fn clear(&mut self) {
+        self.blocks.clear();
+        self.held = 0;
+        self.beyond_cap = false;
+    }
+
     /// What follows belongs to this one of several answers.
     pub fn choice(&mut self, choice: u64) {
         self.choice = choice;

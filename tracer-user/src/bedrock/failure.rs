@@ -19,7 +19,7 @@ pub struct Failure {
     pub in_stream: Option<crate::event::Monotonic>,
 }
 
-/// One spelling for a code, from the header `x-amzn-ErrorType: ValidationException:http://…`, a body or an event: without namespace and address, first letter upper case. `None` if it is no code.
+/// One spelling for a code, from the header `x-amzn-ErrorType: ValidationException:http://…`, a body or an event: without namespace and address, first letter upper case unless its words are joined by underscores. `None` if it is no code.
 pub fn code(text: &str) -> Option<String> {
     let text = text.split(':').next()?;
     let text = text.rsplit('#').next()?.trim();
@@ -28,8 +28,12 @@ pub fn code(text: &str) -> Option<String> {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    // OpenAI's and Anthropic's codes are words with underscores; they stay as they are.
+    if !plausible || text.contains('_') {
+        return plausible.then(|| text.to_owned());
+    }
     let mut letters = text.chars();
-    let first = letters.next().filter(|_| plausible)?;
+    let first = letters.next()?;
     Some(first.to_ascii_uppercase().to_string() + letters.as_str())
 }
 
@@ -61,20 +65,25 @@ impl ErrorBody {
     }
 
     fn members(&mut self, object: Json<'_>) {
+        let told = |value: Json<'_>| {
+            value
+                .text()
+                .filter(|text| text != "error")
+                .and_then(|text| code(&text))
+        };
+        let (mut amazons, mut own, mut kind) = (None, None, None);
         let _broken = object.members(|name, value| match name {
             "message" | "Message" => {
                 self.message = value.string().and_then(|text| message(&text));
             }
-            "__type" => self.code = value.text().and_then(|text| code(&text)),
-            "code" | "type" if self.code.is_none() => {
-                self.code = value
-                    .text()
-                    .filter(|text| text != "error")
-                    .and_then(|text| code(&text));
-            }
+            "__type" => amazons = told(value),
+            "code" => own = told(value),
+            "type" => kind = told(value),
             "error" => self.members(value),
             _ => {}
         });
+        // The most specific of them; of `OpenAI`'s two the code may be null.
+        self.code = amazons.or(own).or(kind).or(self.code.take());
     }
 }
 
@@ -117,12 +126,12 @@ mod tests {
             ),
             (
                 r#"{"error": {"message": "bad", "type": "invalid_request_error", "code": null}}"#,
-                Some("Invalid_request_error"),
+                Some("invalid_request_error"),
                 Some("bad"),
             ),
             (
                 r#"{"type": "error", "error": {"type": "overloaded_error", "message": "later"}}"#,
-                Some("Overloaded_error"),
+                Some("overloaded_error"),
                 Some("later"),
             ),
             ("<html>gateway</html>", None, None),

@@ -9,6 +9,7 @@ use super::agent;
 use super::assembly::Assembly;
 use super::body::Body;
 use super::content::Content;
+use super::family::compatible::Dialect;
 use super::family::{Facts, Family, converse, speech};
 use super::json::{self, Json, Malformed};
 use super::operation::Operation;
@@ -24,6 +25,8 @@ enum Shape {
     Speech,
     /// A hosted agent that answers with its trace.
     Agent,
+    /// Another vendor's way of speaking.
+    Compatible(Dialect),
     /// Not looked into.
     Opaque,
 }
@@ -50,6 +53,9 @@ impl Reading {
             Operation::InvokeModel | Operation::InvokeModelWithResponseStream => Shape::Family,
             Operation::InvokeModelWithBidirectionalStream => Shape::Speech,
             Operation::InvokeAgent | Operation::InvokeInlineAgent => Shape::Agent,
+            Operation::ChatCompletions => Shape::Compatible(Dialect::ChatCompletions),
+            Operation::Responses => Shape::Compatible(Dialect::Responses),
+            Operation::Messages => Shape::Compatible(Dialect::Messages),
             _ => Shape::Opaque,
         };
         let content = content && shape != Shape::Opaque;
@@ -78,13 +84,15 @@ impl Reading {
 
     /// Whether the body's own token counts go before Bedrock's metrics.
     pub(super) fn counts_better_than_metrics(&self) -> bool {
-        self.known_family()
-            .is_some_and(Family::counts_better_than_metrics)
+        self.shape == Shape::Compatible(Dialect::Messages)
+            || self
+                .known_family()
+                .is_some_and(Family::counts_better_than_metrics)
     }
 
     /// Whether a stream of this shape ends with an event of its own, and it did not come.
     pub(super) fn lacks_stop_event(&self) -> bool {
-        let due = matches!(self.shape, Shape::Converse | Shape::Speech)
+        let due = matches!(self.shape, Shape::Converse | Shape::Speech | Shape::Compatible(_))
             || self.known_family().is_some_and(Family::tells_the_end);
         // A guardrail that steps in leaves out the rest.
         let over = self.facts.ended || self.facts.guardrail.intervened == Some(true);
@@ -97,6 +105,7 @@ impl Reading {
             Shape::Converse => converse::request(body, &mut self.facts),
             Shape::Family => self.family_of(body).request(body, &mut self.facts),
             Shape::Agent => agent::request(body, &mut self.facts),
+            Shape::Compatible(dialect) => dialect.request(body, &mut self.facts),
             Shape::Speech | Shape::Opaque => Ok(()),
         }
     }
@@ -120,6 +129,7 @@ impl Reading {
         match self.shape {
             Shape::Converse => converse::response(body, &mut self.facts),
             Shape::Family => self.family_of(body).response(body, &mut self.facts),
+            Shape::Compatible(dialect) => dialect.response(body, &mut self.facts),
             Shape::Agent | Shape::Speech | Shape::Opaque => Ok(()),
         }
     }
@@ -140,7 +150,7 @@ impl Reading {
                 speech::answered(Json::new(&json::text(&chunk_bytes(payload)?)), &mut self.facts)
             }
             Shape::Agent => agent::event(event_type, payload, time, &mut self.facts, &mut self.assembly),
-            Shape::Family | Shape::Speech => Ok(()),
+            Shape::Family | Shape::Speech | Shape::Compatible(_) => Ok(()),
             Shape::Opaque => {
                 self.facts.spoke |= matches!(
                     event_type,
@@ -148,6 +158,19 @@ impl Reading {
                 );
                 Ok(())
             }
+        }
+    }
+
+    /// Whether a stream is one of server-sent events, and not of AWS's.
+    pub(super) fn answers_in_lines(&self) -> bool {
+        matches!(self.shape, Shape::Compatible(_))
+    }
+
+    /// Reads one server-sent event.
+    pub(super) fn server_sent(&mut self, data: &[u8]) -> Result<(), Malformed> {
+        match self.shape {
+            Shape::Compatible(dialect) => dialect.event(data, &mut self.facts, &mut self.assembly),
+            Shape::Converse | Shape::Family | Shape::Speech | Shape::Agent | Shape::Opaque => Ok(()),
         }
     }
 

@@ -9,7 +9,7 @@ use memchr::memchr2;
 pub(super) const LONG_STRING: usize = 1024;
 
 /// Members of the top level that hold no facts but that they are there.
-const CONTENT: [&[u8]; 14] = [
+const CONTENT: [&[u8]; 15] = [
     b"messages",
     b"system",
     b"toolConfig",
@@ -19,6 +19,7 @@ const CONTENT: [&[u8]; 14] = [
     b"texts",
     b"images",
     b"inputs",
+    b"input",
     b"prompt",
     b"promptVariables",
     b"embedding",

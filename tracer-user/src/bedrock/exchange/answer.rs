@@ -3,17 +3,22 @@
 use crate::event::Monotonic;
 use crate::http::{BodyPart, Completion, HoleReason, ResponseHead};
 use crate::wire::eventstream::{Broken, BrokenReason, Decoder, Item, Message, MessageKind};
+use crate::wire::sse;
 
 use super::super::body::{Body, Keep};
 use super::super::failure::{self, ErrorBody, Failure};
 use super::super::headers;
-use super::super::json::{self, Json};
+use super::super::json::{self, Json, Malformed};
 use super::super::operation::Operation;
+use super::super::reading::Reading;
 use super::super::session::Session;
 use super::Exchange;
 
 /// Media type of event-streams.
 pub(super) const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+
+/// Media type of server-sent events.
+const SERVER_SENT_EVENTS: &str = "text/event-stream";
 
 /// What becomes of the response body.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(super) enum Answer {
     Error(Body),
     /// Frames, read as they come.
     Frames(Box<Decoder>),
+    /// Server-sent events, read as they come.
+    Lines(Box<sse::Reader>),
     /// Its first byte will tell what it is.
     Unknown,
     /// Not looked into.
@@ -55,7 +62,8 @@ impl Exchange {
             .to_ascii_lowercase();
         let looks_into_bodies = self.reading.looks_into_bodies();
         let frames = content_type.starts_with(EVENT_STREAM);
-        call.streaming |= frames || content_type.starts_with("text/event-stream");
+        let lines = content_type.starts_with(SERVER_SENT_EVENTS);
+        call.streaming |= frames || lines || self.reading.facts.asked_stream == Some(true);
         self.answer = if head.status >= 400 {
             let code = fields.get("x-amzn-errortype").and_then(failure::code);
             call.failure = Some(Failure {
@@ -66,13 +74,31 @@ impl Exchange {
             Answer::Error(Body::new(Keep::Facts))
         } else if call.gaps.request_unseen && content_type.is_empty() {
             Answer::Unknown
-        } else if frames || (content_type.is_empty() && looks_into_bodies && call.streaming) {
+        } else if frames {
             Answer::Frames(Box::default())
+        } else if lines && looks_into_bodies {
+            Answer::Lines(Box::default())
+        } else if content_type.is_empty() {
+            self.undeclared()
         } else if looks_into_bodies {
             Answer::Document(Body::new(self.keep))
         } else {
             Answer::Opaque
         };
+    }
+
+    /// What an answer is whose head does not say it.
+    fn undeclared(&self) -> Answer {
+        if !self.reading.looks_into_bodies() {
+            return Answer::Opaque;
+        }
+        match (self.reading.answers_in_lines(), self.call.streaming) {
+            (true, true) => Answer::Lines(Box::default()),
+            // Whether a stream was asked for is said at the end of the request, which may have been missed.
+            (true, false) => Answer::Unknown,
+            (false, true) => Answer::Frames(Box::default()),
+            (false, false) => Answer::Document(Body::new(self.keep)),
+        }
     }
 
     pub(in super::super) fn response_body(&mut self, part: &BodyPart<'_>, time: Monotonic, budget: usize) {
@@ -87,20 +113,22 @@ impl Exchange {
         // The head of the response was missed.
         if matches!(answer, Answer::Waiting) {
             self.call.gaps.headers_unknown = true;
-            answer = match (self.reading.looks_into_bodies(), self.call.streaming) {
-                (true, true) => Answer::Frames(Box::default()),
-                (true, false) => Answer::Document(Body::new(self.keep)),
-                (false, _) => Answer::Opaque,
-            };
+            self.call.streaming |= self.reading.facts.asked_stream == Some(true);
+            answer = self.undeclared();
         }
         if let (Answer::Unknown, BodyPart::Bytes([first, ..])) = (&answer, part) {
-            // An event-stream begins with the length of its first message, which is below 16 MiB; JSON with a character.
-            answer = if *first == 0 {
-                self.call.streaming = true;
-                Answer::Frames(Box::default())
-            } else {
-                Answer::Document(Body::new(self.keep))
+            // An event-stream begins with the length of its first message, which is below 16 MiB; JSON with a bracket.
+            answer = match first {
+                0 => Answer::Frames(Box::default()),
+                b'{' => Answer::Document(Body::new(self.keep)),
+                _ if self.reading.answers_in_lines() => Answer::Lines(Box::default()),
+                _ => Answer::Document(Body::new(self.keep)),
             };
+            self.call.streaming |= !matches!(answer, Answer::Document(_));
+        }
+        // Nor is what follows a hole its first byte.
+        if matches!(answer, Answer::Unknown) && matches!(part, BodyPart::Hole(_)) {
+            answer = Answer::Document(Body::new(self.keep));
         }
         match &mut answer {
             Answer::Document(body) | Answer::Error(body) => body.push(part, budget),
@@ -115,6 +143,10 @@ impl Exchange {
                     }
                 }
             }
+            Answer::Lines(reader) => match part {
+                BodyPart::Bytes(bytes) => reader.feed(bytes, &mut |item| self.line_item(item, time)),
+                BodyPart::Hole(_) => reader.hole(),
+            },
             Answer::Waiting | Answer::Unknown | Answer::Opaque => {}
         }
         self.answer = answer;
@@ -125,6 +157,9 @@ impl Exchange {
         let whole = completion == Completion::Complete && body.holes().is_empty() && body.beyond_cap() == 0;
         if self.reading.response(body).is_err() && whole {
             self.response_unreadable();
+        }
+        if let Some((code, message)) = self.reading.facts.error.take() {
+            self.fail(code, message, None);
         }
     }
 
@@ -163,6 +198,38 @@ impl Exchange {
         }
     }
 
+    /// A server-sent event, or what became of it.
+    pub(super) fn line_item(&mut self, item: sse::Item<'_>, time: Monotonic) {
+        match item {
+            sse::Item::Event(event) => self.piece(time, |reading| reading.server_sent(event.data)),
+            sse::Item::Broken(reason) => match reason {
+                sse::BrokenReason::Oversized => self.call.gaps.beyond_cap = true,
+                sse::BrokenReason::Hole => self.call.gaps.response_hole = true,
+                // The end of the exchange tells of a stream cut short.
+                sse::BrokenReason::Truncated => {}
+            },
+        }
+    }
+
+    /// Reads a piece of a streamed answer.
+    fn piece(&mut self, time: Monotonic, read: impl FnOnce(&mut Reading) -> Result<(), Malformed>) {
+        let spoke_before = std::mem::take(&mut self.reading.facts.spoke);
+        if read(&mut self.reading).is_err() {
+            self.response_unreadable();
+        }
+        if self.reading.facts.spoke {
+            self.call.pace.piece(time);
+            self.chunks += 1;
+            if !self.first_chunk_missed {
+                self.call.timings.first_chunk.get_or_insert(time);
+            }
+        }
+        self.reading.facts.spoke |= spoke_before;
+        if let Some((code, message)) = self.reading.facts.error.take() {
+            self.fail(code, message, Some(time));
+        }
+    }
+
     fn message(&mut self, message: &Message<'_>, time: Monotonic) {
         match message.kind() {
             MessageKind::Event { event_type } => {
@@ -171,21 +238,7 @@ impl Exchange {
                 {
                     self.recognise_event(event_type);
                 }
-                let spoke_before = std::mem::take(&mut self.reading.facts.spoke);
-                if self.reading.event(event_type, message.payload, time).is_err() {
-                    self.response_unreadable();
-                }
-                if self.reading.facts.spoke {
-                    self.call.pace.piece(time);
-                    self.chunks += 1;
-                    if !self.first_chunk_missed {
-                        self.call.timings.first_chunk.get_or_insert(time);
-                    }
-                }
-                self.reading.facts.spoke |= spoke_before;
-                if let Some((code, message)) = self.reading.facts.error.take() {
-                    self.fail(code, message, time);
-                }
+                self.piece(time, |reading| reading.event(event_type, message.payload, time));
             }
             MessageKind::Exception { exception_type } => {
                 let text = json::text(message.payload);
@@ -193,24 +246,24 @@ impl Exchange {
                 self.fail(
                     failure::code(exception_type).unwrap_or_else(|| "Exception".into()),
                     said.and_then(|text| failure::message(&text)),
-                    time,
+                    Some(time),
                 );
             }
             MessageKind::Error { code, message } => self.fail(
                 code.and_then(failure::code).unwrap_or_else(|| "Error".into()),
                 message.and_then(failure::message),
-                time,
+                Some(time),
             ),
             MessageKind::Unknown => {}
         }
     }
 
     /// The first failure counts: what follows is its echo.
-    fn fail(&mut self, code: String, message: Option<String>, time: Monotonic) {
+    fn fail(&mut self, code: String, message: Option<String>, in_stream: Option<Monotonic>) {
         self.call.failure.get_or_insert(Failure {
             code,
             message,
-            in_stream: Some(time),
+            in_stream,
         });
     }
 }

@@ -209,6 +209,7 @@ impl Exchange {
         let answer = match &self.answer {
             Answer::Document(body) | Answer::Error(body) => body.len(),
             Answer::Frames(decoder) => decoder.buffered(),
+            Answer::Lines(reader) => reader.buffered(),
             Answer::Waiting | Answer::Unknown | Answer::Opaque => 0,
         };
         let envelopes = self.envelopes.as_ref().map_or(0, |envelopes| envelopes.held());
@@ -260,6 +261,10 @@ impl Exchange {
                 self.read_response(&body, completion);
             }
             Answer::Error(body) => self.read_error(&body),
+            Answer::Lines(mut reader) => {
+                reader.finish(&mut |item| self.line_item(item, time));
+                self.call.gaps.no_stop_event = self.call.failure.is_none() && self.reading.lacks_stop_event();
+            }
             Answer::Frames(mut decoder) => {
                 decoder.finish(&mut |item| self.item(&item, time));
                 self.call.gaps.no_stop_event = self.call.failure.is_none() && self.reading.lacks_stop_event();

@@ -35,12 +35,16 @@ impl Exchange {
             beyond_cap,
         } = self;
         let body_counts_first = reading.counts_better_than_metrics();
+        // Where the path does not name the model, the body does.
+        call.streaming |= reading.facts.asked_stream == Some(true);
         let unended = call.streaming && reading.lacks_stop_event();
         let (facts, answer_beyond_cap) = reading.finish();
         let Facts {
             request_model,
             parameters,
             task,
+            asked_model,
+            asked_stream: _,
             stop_reasons,
             response_id,
             response_model,
@@ -60,6 +64,8 @@ impl Exchange {
         let resource = &mut call.route.resource;
         resource.model = resource.model.take().or(request_model);
         call.parameters = parameters;
+        let named = &mut call.route.resource.model;
+        *named = named.take().or(asked_model);
         call.task = call.task.or(task);
         call.stop_reasons = stop_reasons;
         call.response_id = response_id;

@@ -2,7 +2,6 @@
 
 use super::super::assembly::Assembly;
 use super::super::body::Body;
-use super::super::call::Usage;
 use super::super::content::{Budget, Message, Part, ToolDefinition, decoded_length};
 use super::super::failure;
 use super::super::json::{Json, Malformed};
@@ -101,7 +100,7 @@ pub(super) fn response(body: &Body, facts: &mut Facts) -> Result<(), Malformed> 
             }
         }
         "stop_reason" => facts.stop(value.text()),
-        "usage" => usage(value, &mut facts.usage),
+        "usage" => usage(value, facts),
         _ => facts.take_bedrocks_own(name, value),
     });
     if let Some(content) = &mut facts.content
@@ -138,7 +137,7 @@ pub(super) fn chunk(chunk: Json<'_>, facts: &mut Facts, assembly: &mut Assembly)
                 let _broken = message.members(|name, value| match name {
                     "id" => set(&mut facts.response_id, value.text()),
                     "model" => set(&mut facts.response_model, value.text()),
-                    "usage" => usage(value, &mut facts.usage),
+                    "usage" => usage(value, facts),
                     _ => {}
                 });
                 // The output count of a beginning says nothing: a stream that is cut must not pass it off as its cost.
@@ -171,7 +170,7 @@ pub(super) fn chunk(chunk: Json<'_>, facts: &mut Facts, assembly: &mut Assembly)
         Some("message_delta") => {
             facts.stop(chunk.at(&["delta", "stop_reason"]).and_then(Json::text));
             if let Some(value) = chunk.member("usage") {
-                usage(value, &mut facts.usage);
+                usage(value, facts);
             }
         }
         Some("message_stop") => facts.ended = true,
@@ -202,12 +201,14 @@ fn is_tool_use(block: Json<'_>) -> bool {
 }
 
 /// Token counts; those of a later event replace the earlier ones, since they are running totals.
-fn usage(value: Json<'_>, usage: &mut Usage) {
+fn usage(value: Json<'_>, facts: &mut Facts) {
+    let Facts { usage, billing, .. } = facts;
     let _broken = value.members(|name, value| match name {
         "input_tokens" => set(&mut usage.input, value.count()),
         "output_tokens" => set(&mut usage.output, value.count()),
         "cache_read_input_tokens" => set(&mut usage.cache_read, value.count()),
         "cache_creation_input_tokens" => set(&mut usage.cache_write, value.count()),
+        "service_tier" => billing.take_tier(value.text().as_deref()),
         "cache_creation" => set(
             &mut usage.cache_write_1h,
             value.member("ephemeral_1h_input_tokens").and_then(Json::count),

@@ -161,6 +161,7 @@ fn common(name: &str, value: Json<'_>, facts: &mut Facts) {
         "id" => set(&mut facts.response_id, value.text()),
         "model" => set(&mut facts.response_model, value.text()),
         "usage" => usage(value, &mut facts.usage),
+        "service_tier" => facts.billing.take_tier(value.text().as_deref()),
         _ => facts.take_bedrocks_own(name, value),
     }
 }

@@ -48,14 +48,7 @@ pub(in crate::bedrock) fn request(body: &Body, facts: &mut Facts) -> Result<(), 
                 extra.take_all(config);
             }
         }
-        "guardrailConfig" => {
-            let guardrail = &mut facts.guardrail;
-            let _broken = value.members(|name, value| match name {
-                "guardrailIdentifier" => set(&mut guardrail.id, value.text()),
-                "guardrailVersion" => set(&mut guardrail.version, value.text()),
-                _ => {}
-            });
-        }
+        "guardrailConfig" => facts.guardrail.take_config(value),
         _ => content_of_request(name, value, facts),
     });
     facts.parameters.fill(extra);

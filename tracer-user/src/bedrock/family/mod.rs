@@ -6,6 +6,7 @@ pub(super) mod anthropic;
 mod blocks;
 mod chat;
 mod cohere;
+pub(super) mod compatible;
 mod completions;
 pub(super) mod converse;
 mod embedding;
@@ -17,6 +18,7 @@ mod mistral;
 mod nova;
 mod other;
 mod ranking;
+mod responses;
 pub(super) mod speech;
 mod titan;
 mod video;
@@ -27,6 +29,7 @@ use super::billing::Billing;
 use super::body::Body;
 use super::call::{Guardrail, MAX_STOP_REASONS, MAX_TOOL_CALLS, ToolCall, Usage};
 use super::content::{Content, Message};
+use super::failure::ErrorBody;
 use super::json::{Json, Malformed};
 use super::parameters::Parameters;
 use super::session::Session;
@@ -41,6 +44,10 @@ pub struct Facts {
     pub parameters: Parameters,
     /// What the model is asked for.
     pub task: Option<Task>,
+    /// Model asked for in the body.
+    pub asked_model: Option<String>,
+    /// Whether the body asks for a stream.
+    pub asked_stream: Option<bool>,
     /// Why each choice ended.
     pub stop_reasons: Vec<StopReason>,
     /// Id of the answer.
@@ -133,6 +140,12 @@ impl Facts {
         assembly.text(0, &text);
     }
 
+    /// A code and a message within an answer.
+    fn fail(&mut self, error: ErrorBody) {
+        let ErrorBody { code, message } = error;
+        self.error = Some((code.unwrap_or_else(|| "error".to_owned()), message));
+    }
+
     /// Members that Bedrock itself adds to bodies of any family.
     fn take_bedrocks_own(&mut self, name: &str, value: Json<'_>) {
         match name {
@@ -155,6 +168,17 @@ impl Facts {
             }
             _ => {}
         }
+    }
+}
+
+impl Guardrail {
+    /// A request's configuration (`GuardrailConfiguration` of the service model).
+    fn take_config(&mut self, config: Json<'_>) {
+        let _broken = config.members(|name, value| match name {
+            "guardrailIdentifier" => set(&mut self.id, value.text()),
+            "guardrailVersion" => set(&mut self.version, value.text()),
+            _ => {}
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod chunks;
+mod compatible;
 mod families;
 mod play;
 mod sessions;

@@ -65,6 +65,13 @@ impl Play {
         Self::new("POST", &format!("/model/{model}/invoke-with-response-stream"))
     }
 
+    /// A `POST` to another host than the runtime's.
+    pub(crate) fn on(host: &str, path: &str) -> Self {
+        let mut play = Self::new("POST", path);
+        play.headers = vec![("Host".into(), host.into())];
+        play
+    }
+
     pub(crate) fn foreign() -> Self {
         let mut play = Self::new("POST", "/v1/things");
         play.headers = vec![("Host".into(), "api.example".into())];

@@ -199,7 +199,7 @@ fn an_error_event_of_claudes_is_a_failure() {
     let failure = play.call().failure.expect("told");
     assert_eq!(
         (failure.code.as_str(), failure.message.as_deref()),
-        ("Overloaded_error", Some("later"))
+        ("overloaded_error", Some("later"))
     );
 }
 
