@@ -66,13 +66,17 @@ pub enum Counter {
     SpansDroppedQueueFull,
     /// Spans dropped since the backend refused them or could not be reached in time.
     SpansDroppedExport,
+    /// Calls whose attributes were too many to be metered apart.
+    MetricsOverflowed,
+    /// Sets of attributes whose metrics were forgotten to make room for another process.
+    MetricsForgotten,
     /// Damaged or unknown parts of a capture file that were skipped.
     CaptureBlocksSkipped,
 }
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 31] = [
+    pub const ALL: [Counter; 33] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -103,6 +107,8 @@ impl Counter {
         Counter::StepsBeyondCap,
         Counter::SpansDroppedQueueFull,
         Counter::SpansDroppedExport,
+        Counter::MetricsOverflowed,
+        Counter::MetricsForgotten,
         Counter::CaptureBlocksSkipped,
     ];
 
@@ -139,6 +145,8 @@ impl Counter {
             Counter::StepsBeyondCap => "steps_beyond_cap",
             Counter::SpansDroppedQueueFull => "spans_dropped_queue_full",
             Counter::SpansDroppedExport => "spans_dropped_export",
+            Counter::MetricsOverflowed => "metrics_overflowed",
+            Counter::MetricsForgotten => "metrics_forgotten",
             Counter::CaptureBlocksSkipped => "capture_blocks_skipped",
         }
     }

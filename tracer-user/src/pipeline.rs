@@ -10,9 +10,10 @@ use crate::bedrock::session::SessionHeader;
 use crate::bedrock::{self, Calls, Output, UnderWay};
 use crate::conn::Connections;
 use crate::counters::{Counter, Counters};
-use crate::event::{ConnectionKey, LossReason, ProbeEvent, Process, Verdict};
+use crate::event::{ConnectionKey, LossReason, Monotonic, ProbeEvent, Process, Verdict};
 use crate::genai::attempts::{self, Attempts};
 use crate::genai::cost::Prices;
+use crate::genai::metrics::{Metrics, Recorded, Snapshot};
 use crate::genai::span::Span;
 use crate::genai::{Capture, ContentLimit, Convention, Options, Redaction, Spans};
 use crate::wire::Conversation;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub session_headers: Vec<SessionHeader>,
     /// What calls are priced by, if they are.
     pub prices: Option<Arc<Prices>>,
+    /// Whether calls are counted in metrics.
+    pub metrics: bool,
 }
 
 /// From probe events to spans. No IO, no clock, no thread.
@@ -50,7 +53,10 @@ pub struct Pipeline {
     calls: Calls,
     attempts: Attempts,
     spans: Spans,
+    metrics: Option<Metrics>,
     counters: Counters,
+    /// Time of the last event.
+    now: Monotonic,
 }
 
 impl Pipeline {
@@ -63,7 +69,9 @@ impl Pipeline {
             redaction,
             session_headers,
             prices,
+            metrics,
         } = settings;
+        let metrics = metrics.then(|| Metrics::new(convention, prices.clone()));
         let options = Options {
             convention,
             capture: content,
@@ -79,12 +87,15 @@ impl Pipeline {
             }),
             attempts: Attempts::default(),
             spans: Spans::new(options),
+            metrics,
             counters: Counters::default(),
+            now: Monotonic::default(),
         }
     }
 
     /// Takes one more event, credentials blanked; whatever it completes goes to `sink` before this returns.
     pub fn push(&mut self, event: &ProbeEvent<'_>, sink: &mut impl Sink) {
+        self.now = self.now.max(event.time().unwrap_or_default());
         self.count(event);
         self.spans.learn(event);
         if let ProbeEvent::ServerName { connection, name, .. } = event {
@@ -104,6 +115,9 @@ impl Pipeline {
             | ProbeEvent::Lost(_) => {}
         }
         self.tell_calls(sink);
+        if let (Some(metrics), ProbeEvent::ProcessExit { process, time }) = (&mut self.metrics, event) {
+            metrics.process_exit(*process, *time);
+        }
         self.spans.forget(event);
     }
 
@@ -117,6 +131,12 @@ impl Pipeline {
         self.calls
             .under_way()
             .map(|call| (self.spans.process(call.connection.process), call))
+    }
+
+    /// The metrics so far, as of the last event; `None` if they were not asked for.
+    pub fn collect(&mut self) -> Option<Snapshot> {
+        let metrics = self.metrics.as_mut()?;
+        Some(metrics.collect(self.now, self.spans.host()))
     }
 
     /// Tracing stops: what is under way comes out, marked incomplete.
@@ -168,6 +188,16 @@ impl Pipeline {
             match output {
                 attempts::Output::Count(counter, count) => self.counters.add(counter, count),
                 attempts::Output::Call(call) => {
+                    if let Some(metrics) = &mut self.metrics {
+                        let process = self.spans.process(call.connection.process);
+                        let Recorded {
+                            overflowed,
+                            forgotten,
+                        } = metrics.record(&call, &process, self.spans.host());
+                        self.counters
+                            .add(Counter::MetricsOverflowed, u64::from(overflowed));
+                        self.counters.add(Counter::MetricsForgotten, forgotten);
+                    }
                     for span in self.spans.spans(&call) {
                         self.counters.add(Counter::Spans, 1);
                         sink.span(span);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use tracer_user::genai::cost::Unpriced;
 use tracer_user::genai::semconv::{self, error, finish, incomplete, operation, output, phase, tool};
 
 /// Words in back quotes.
@@ -12,14 +13,19 @@ fn quoted(page: &str) -> BTreeSet<&str> {
 }
 
 fn page() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/signals.md");
-    std::fs::read_to_string(path).expect("docs/signals.md is part of the repository")
+    page_of("signals.md")
+}
+
+fn page_of(name: &str) -> String {
+    let path = format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).expect("the page is part of the repository")
 }
 
 #[test]
 fn every_name_and_value_is_told() {
     let page = page();
-    let told = quoted(&page);
+    let prices = page_of("prices.md");
+    let told = &quoted(&page) | &quoted(&prices);
     let values = [
         operation::CHAT,
         operation::TEXT_COMPLETION,
@@ -40,9 +46,13 @@ fn every_name_and_value_is_told() {
         semconv::PROVIDER,
         semconv::RPC_AWS,
     ];
+    let reasons = Unpriced::ALL.map(Unpriced::name);
     let missing: Vec<&str> = semconv::ATTRIBUTES
         .iter()
         .chain(semconv::EVENTS)
+        .chain(semconv::METRICS)
+        .chain(semconv::METRIC_ATTRIBUTES)
+        .chain(&reasons)
         .chain(&incomplete::ALL)
         .chain(&error::ALL)
         .chain(&phase::ALL)
@@ -63,7 +73,15 @@ fn no_name_is_told_that_is_not_emitted() {
                 .iter()
                 .any(|start| word.starts_with(start) && *word != *start)
         })
-        .filter(|name| !semconv::ATTRIBUTES.contains(name) && !semconv::EVENTS.contains(name))
+        .filter(|name| {
+            let lists = [
+                semconv::ATTRIBUTES,
+                semconv::EVENTS,
+                semconv::METRICS,
+                semconv::METRIC_ATTRIBUTES,
+            ];
+            !lists.iter().any(|list| list.contains(name))
+        })
         .collect();
     assert!(
         invented.is_empty(),

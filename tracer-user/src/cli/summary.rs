@@ -84,6 +84,8 @@ fn is_loss(counter: Counter) -> bool {
         | Counter::StepsBeyondCap
         | Counter::SpansDroppedQueueFull
         | Counter::SpansDroppedExport
+        | Counter::MetricsOverflowed
+        | Counter::MetricsForgotten
         | Counter::CaptureBlocksSkipped => true,
     }
 }

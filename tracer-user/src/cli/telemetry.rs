@@ -26,6 +26,7 @@ pub(super) fn settings(
         redaction: Arc::new(redaction::rules(&options.redaction)?),
         session_headers: options.session_headers.clone(),
         prices: Some(prices::load(options.prices.as_deref())?),
+        metrics: false,
     })
 }
 

@@ -11,6 +11,7 @@ mod convention;
 pub mod cost;
 mod failure;
 mod ids;
+pub mod metrics;
 mod operation;
 mod options;
 mod redaction;

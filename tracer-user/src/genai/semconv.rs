@@ -181,6 +181,72 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     REDACTED = "geophone.redacted";
 }
 
+names! { METRICS "Every metric made of calls."
+
+    /// Tokens of a call, by the name until v1.41.
+    METRIC_TOKEN_USAGE = "gen_ai.client.token.usage";
+    /// Duration of a call; after v1.41 of calls that are neither inference nor embeddings.
+    METRIC_OPERATION_DURATION = "gen_ai.client.operation.duration";
+    /// Time to the first piece of a stream, by the name until v1.41.
+    METRIC_OPERATION_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk";
+    /// Time between its pieces, likewise.
+    METRIC_OPERATION_CHUNK = "gen_ai.client.operation.time_per_output_chunk";
+    /// Duration of inference, after v1.41.
+    METRIC_INFERENCE_DURATION = "gen_ai.client.inference.duration";
+    /// Time to the first piece of a stream, after v1.41.
+    METRIC_INFERENCE_FIRST_CHUNK = "gen_ai.client.inference.time_to_first_chunk";
+    /// Time between its pieces, likewise.
+    METRIC_INFERENCE_CHUNK = "gen_ai.client.inference.time_per_output_chunk";
+    /// Sum of input tokens, after v1.41.
+    METRIC_INFERENCE_INPUT = "gen_ai.client.inference.usage.input_tokens";
+    /// Sum of output tokens, likewise.
+    METRIC_INFERENCE_OUTPUT = "gen_ai.client.inference.usage.output_tokens";
+    /// Sum of input tokens read from a cache, likewise.
+    METRIC_INFERENCE_CACHE_READ = "gen_ai.client.inference.usage.cache_read.input_tokens";
+    /// Sum of input tokens written to a cache, likewise.
+    METRIC_INFERENCE_CACHE_WRITE = "gen_ai.client.inference.usage.cache_write.input_tokens";
+    /// Sum of output tokens spent on reasoning, likewise.
+    METRIC_INFERENCE_REASONING = "gen_ai.client.inference.usage.reasoning.output_tokens";
+    /// Input tokens of a call, after v1.41.
+    METRIC_INFERENCE_CALL_INPUT = "gen_ai.client.inference.operation.input_tokens";
+    /// Output tokens of a call, likewise.
+    METRIC_INFERENCE_CALL_OUTPUT = "gen_ai.client.inference.operation.output_tokens";
+    /// Duration of embeddings, after v1.41.
+    METRIC_EMBEDDINGS_DURATION = "gen_ai.client.embeddings.duration";
+    /// Input tokens of a call for embeddings, likewise.
+    METRIC_EMBEDDINGS_CALL_INPUT = "gen_ai.client.embeddings.operation.input_tokens";
+    /// Sum of costs.
+    METRIC_COST = "llm.cost.usd";
+    /// Calls without a cost.
+    METRIC_UNPRICED = "geophone.cost.unpriced_calls";
+}
+
+names! { METRIC_ATTRIBUTES "Every attribute that only metrics have."
+
+    /// Input or output.
+    TOKEN_TYPE = "gen_ai.token.type";
+    /// What the tokens stand for.
+    TOKEN_MODALITY = "gen_ai.token.modality";
+    /// Kind of token that the cost is of.
+    COST_COMPONENT = "geophone.cost.component";
+    /// `true` on the one point that holds all sets of attributes beyond the cap.
+    OVERFLOW = "otel.metric.overflow";
+}
+
+/// Values of [`TOKEN_TYPE`], and with those of caches of [`COST_COMPONENT`].
+pub mod token {
+    /// Input tokens.
+    pub const INPUT: &str = "input";
+    /// Output tokens.
+    pub const OUTPUT: &str = "output";
+    /// Read from a cache.
+    pub const CACHE_READ: &str = "cache_read";
+    /// Written to a cache.
+    pub const CACHE_WRITE: &str = "cache_write";
+    /// Value of [`TOKEN_MODALITY`](super::TOKEN_MODALITY): Bedrock does not tell text from images.
+    pub const UNKNOWN: &str = "unknown";
+}
+
 names! { EVENTS "Every event of a span."
 
     /// An event-stream told of a failure.

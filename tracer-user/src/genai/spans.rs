@@ -77,6 +77,11 @@ impl Spans {
         [vec![span], steps].concat()
     }
 
+    /// The machine, as it was told last.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// The span of a call.
     pub fn span(&self, call: &Call) -> Span {
         let process = self.process(call.connection.process);
