@@ -18,6 +18,8 @@ pub enum Counter {
     AttemptsJoined,
     /// Calls told before all attempts were seen, to make room.
     RetriesEvicted,
+    /// Tool loops told before they were over, to make room.
+    ToolLoopsEvicted,
     /// Connections seen.
     Connections,
     /// Connections recognised as Bedrock.
@@ -76,13 +78,14 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 33] = [
+    pub const ALL: [Counter; 34] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
         Counter::Throttles,
         Counter::AttemptsJoined,
         Counter::RetriesEvicted,
+        Counter::ToolLoopsEvicted,
         Counter::Connections,
         Counter::ConnectionsWanted,
         Counter::ConnectionsIgnored,
@@ -121,6 +124,7 @@ impl Counter {
             Counter::Throttles => "throttles",
             Counter::AttemptsJoined => "attempts_joined",
             Counter::RetriesEvicted => "retries_evicted",
+            Counter::ToolLoopsEvicted => "tool_loops_evicted",
             Counter::Connections => "connections",
             Counter::ConnectionsWanted => "connections_wanted",
             Counter::ConnectionsIgnored => "connections_ignored",

@@ -15,6 +15,7 @@ use crate::genai::attempts::{self, Attempts};
 use crate::genai::cost::Prices;
 use crate::genai::metrics::{Metrics, Recorded, Snapshot};
 use crate::genai::span::Span;
+use crate::genai::tool_loop::{self, ToolLoops};
 use crate::genai::{Capture, ContentLimit, Convention, Options, Redaction, Spans};
 use crate::wire::Conversation;
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub prices: Option<Arc<Prices>>,
     /// Whether calls are counted in metrics.
     pub metrics: bool,
+    /// Join calls that hand on results of tools.
+    pub tool_loop: bool,
 }
 
 /// From probe events to spans. No IO, no clock, no thread.
@@ -52,6 +55,8 @@ pub struct Pipeline {
     connections: Connections<Conversation>,
     calls: Calls,
     attempts: Attempts,
+    tool_loop: bool,
+    loops: ToolLoops,
     spans: Spans,
     metrics: Option<Metrics>,
     counters: Counters,
@@ -70,6 +75,7 @@ impl Pipeline {
             session_headers,
             prices,
             metrics,
+            tool_loop,
         } = settings;
         let metrics = metrics.then(|| Metrics::new(convention, prices.clone()));
         let options = Options {
@@ -84,8 +90,11 @@ impl Pipeline {
             calls: Calls::new(bedrock::Settings {
                 content: content.any(),
                 session_headers: session_headers.into(),
+                tool_results: tool_loop,
             }),
             attempts: Attempts::default(),
+            tool_loop,
+            loops: ToolLoops::default(),
             spans: Spans::new(options),
             metrics,
             counters: Counters::default(),
@@ -104,8 +113,16 @@ impl Pipeline {
         self.connections.push(event, &mut self.calls, &mut self.counters);
         self.tell(sink);
         match event {
-            ProbeEvent::Tick(time) => self.attempts.tick(*time),
-            ProbeEvent::ProcessExit { process, .. } => self.attempts.process_exit(*process),
+            ProbeEvent::Tick(time) => {
+                self.attempts.tick(*time);
+                self.join();
+                self.loops.tick(*time);
+            }
+            ProbeEvent::ProcessExit { process, .. } => {
+                self.attempts.process_exit(*process);
+                self.join();
+                self.loops.process_exit(*process);
+            }
             ProbeEvent::Host(_)
             | ProbeEvent::Process(_)
             | ProbeEvent::Open { .. }
@@ -144,6 +161,8 @@ impl Pipeline {
         self.connections.finish(&mut self.calls, &mut self.counters);
         self.tell(sink);
         self.attempts.finish();
+        self.join();
+        self.loops.finish();
         self.tell_calls(sink);
     }
 
@@ -182,8 +201,8 @@ impl Pipeline {
         }
     }
 
-    /// Calls that are whole, all their attempts included.
-    fn tell_calls(&mut self, sink: &mut impl Sink) {
+    /// Hands on calls that are whole, all their attempts included.
+    fn join(&mut self) {
         for output in self.attempts.outputs() {
             match output {
                 attempts::Output::Count(counter, count) => self.counters.add(counter, count),
@@ -198,11 +217,32 @@ impl Pipeline {
                             .add(Counter::MetricsOverflowed, u64::from(overflowed));
                         self.counters.add(Counter::MetricsForgotten, forgotten);
                     }
-                    for span in self.spans.spans(&call) {
-                        self.counters.add(Counter::Spans, 1);
-                        sink.span(span);
+                    if self.tool_loop {
+                        self.loops.call(call);
+                    } else {
+                        self.loops.pass(call);
                     }
                 }
+            }
+        }
+    }
+
+    /// Calls that are whole, and the loops they make.
+    fn tell_calls(&mut self, sink: &mut impl Sink) {
+        self.join();
+        for output in self.loops.outputs() {
+            let spans = match output {
+                tool_loop::Output::Count(counter, count) => {
+                    self.counters.add(counter, count);
+                    continue;
+                }
+                tool_loop::Output::Call(call) => self.spans.spans(&call),
+                tool_loop::Output::Tool(tool) => vec![self.spans.of_tool(&tool)],
+                tool_loop::Output::Loop(whole) => vec![self.spans.of_loop(&whole)],
+            };
+            for span in spans {
+                self.counters.add(Counter::Spans, 1);
+                sink.span(span);
             }
         }
     }

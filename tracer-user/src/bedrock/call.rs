@@ -56,6 +56,10 @@ pub struct Call {
     pub response_model: Option<String>,
     /// Tools the model asks to be called.
     pub tool_calls: Vec<ToolCall>,
+    /// The first call of the loop that it is proven to belong to, where loops are asked for.
+    pub tool_loop: Option<Origin>,
+    /// Ids of the tool calls whose results the request carries, if they were asked for.
+    pub tool_results: Vec<String>,
     /// Guardrail that was asked for and what it did.
     pub guardrail: Guardrail,
     /// What it says about a hosted agent.
@@ -82,6 +86,17 @@ pub struct Call {
     pub gaps: Gaps,
     /// Prompt and answer, if they were asked for.
     pub content: Option<Content>,
+}
+
+/// The exchange that something larger began with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Connection it went over.
+    pub connection: ConnectionKey,
+    /// Which exchange of that connection.
+    pub exchange: ExchangeNumber,
+    /// Its trace headers.
+    pub trace: TraceHeaders,
 }
 
 /// Trace headers as they were sent, not judged yet.

@@ -28,6 +28,7 @@ mod settings;
 mod shares;
 mod skeleton;
 pub mod stop;
+mod tool_results;
 mod under_way;
 
 mod assembly;

@@ -11,6 +11,8 @@ pub struct Settings {
     pub content: bool,
     /// Request headers that hold a session, the most telling first.
     pub session_headers: Arc<[SessionHeader]>,
+    /// Tell which results of tools a request carries.
+    pub tool_results: bool,
 }
 
 impl Default for Settings {
@@ -19,6 +21,7 @@ impl Default for Settings {
         Self {
             content: false,
             session_headers: [].into(),
+            tool_results: false,
         }
     }
 }

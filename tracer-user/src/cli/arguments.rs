@@ -177,6 +177,13 @@ pub(super) struct SpanOptions {
     pub(super) session_headers: Vec<SessionHeader>,
     #[command(flatten)]
     pub(super) redaction: RedactionOptions,
+    /// Infer the loops of agents: calls that hand results of tools to the model become one trace.
+    ///
+    /// A result proves by its id which answer asked for it. An invoke_agent span around the calls and execute_tool spans
+    /// between them are added, marked geophone.inferred. The first call of what may be a loop is told when its successor
+    /// came, the process ended, or five minutes have passed.
+    #[arg(long)]
+    pub(super) tool_loop: bool,
 }
 
 /// Releases of OpenTelemetry's gen_ai conventions.

@@ -70,6 +70,7 @@ fn is_loss(counter: Counter) -> bool {
         | Counter::BodiesUndecodable
         | Counter::ConnectionsEvicted
         | Counter::RetriesEvicted
+        | Counter::ToolLoopsEvicted
         | Counter::ExchangesIncomplete
         | Counter::Holes
         | Counter::HoleBytes

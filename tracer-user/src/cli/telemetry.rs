@@ -27,6 +27,7 @@ pub(super) fn settings(
         session_headers: options.session_headers.clone(),
         prices: Some(prices::load(options.prices.as_deref())?),
         metrics: false,
+        tool_loop: options.tool_loop,
     })
 }
 

@@ -2,11 +2,15 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::bedrock::call::TraceHeaders;
+use crate::bedrock::Call;
+use crate::bedrock::call::{Origin, TraceHeaders};
 use crate::event::ConnectionKey;
 use crate::http::ExchangeNumber;
 
 use super::span::{Parent, Span, SpanId, TraceId};
+
+/// The flag `sampled` (W3C Trace Context, section 3.2.2.5.1): what geophone finds out by itself is always kept.
+const SAMPLED: u8 = 1;
 
 /// Place of a span in a trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +18,67 @@ pub(super) struct Place {
     pub(super) trace_id: TraceId,
     pub(super) span_id: SpanId,
     pub(super) parent: Option<Parent>,
+}
+
+/// Ids of a call: beneath the loop that it belongs to, else those of its exchange.
+pub(super) fn of_call(boot_id: &str, call: &Call) -> Place {
+    let own = place(boot_id, &call.connection, call.exchange, &call.trace);
+    match &call.tool_loop {
+        Some(origin) => Place {
+            span_id: own.span_id,
+            ..beneath(&of_loop(boot_id, origin))
+        },
+        None => own,
+    }
+}
+
+/// Ids of a loop that began with a call: where that call would be.
+pub(super) fn of_loop(boot_id: &str, origin: &Origin) -> Place {
+    let first = place(boot_id, &origin.connection, origin.exchange, &origin.trace);
+    Place {
+        span_id: derived(&first, "tool loop", ""),
+        ..first
+    }
+}
+
+/// Ids of a tool that ran in a loop.
+pub(super) fn of_tool(boot_id: &str, origin: &Origin, tool: &str) -> Place {
+    let around = of_loop(boot_id, origin);
+    Place {
+        span_id: derived(&around, "tool", tool),
+        ..beneath(&around)
+    }
+}
+
+/// The span that the caller names as the parent, and its trace.
+pub(super) fn caller(headers: &TraceHeaders) -> Option<(TraceId, Option<SpanId>)> {
+    let (trace_id, parent) = told(headers)?;
+    Some((trace_id, parent.map(|parent| parent.span_id)))
+}
+
+/// The place of a child; its own id is still that of the parent.
+fn beneath(parent: &Place) -> Place {
+    let above = parent.parent.as_ref();
+    Place {
+        trace_id: parent.trace_id,
+        span_id: parent.span_id,
+        parent: Some(Parent {
+            span_id: parent.span_id,
+            flags: above.map_or(SAMPLED, |above| above.flags),
+            trace_state: above.map(|above| above.trace_state.clone()).unwrap_or_default(),
+        }),
+    }
+}
+
+/// An id that a place gives to something that belongs to it.
+fn derived(place: &Place, kind: &str, name: &str) -> SpanId {
+    let mut hash = Sha256::new();
+    hash.update(place.trace_id.0);
+    hash.update(place.span_id.0);
+    hash.update((kind.len() as u64).to_be_bytes());
+    hash.update(kind);
+    hash.update(name);
+    SpanId(never_zero(array(&hash.finalize())))
 }
 
 /// Ids of an exchange: under the caller's span where the request carries one, else a trace of its own.
@@ -27,12 +92,7 @@ pub(super) fn place(
     let (trace, rest) = digest.split_at(16);
     let span_id = SpanId(never_zero(array(rest)));
     let own = TraceId(never_zero(array(trace)));
-    let told = headers
-        .traceparent
-        .as_deref()
-        .and_then(|text| w3c(text, headers.tracestate.as_deref()))
-        .or_else(|| headers.amazon.as_deref().and_then(amazon));
-    match told {
+    match told(headers) {
         Some((trace_id, parent)) => Place {
             trace_id,
             span_id,
@@ -53,6 +113,15 @@ pub(super) fn of_step(call: &Span, step: usize) -> SpanId {
     hash.update(call.span_id.0);
     hash.update((step as u64).to_be_bytes());
     SpanId(never_zero(array(&hash.finalize())))
+}
+
+/// Trace and parent that headers tell.
+fn told(headers: &TraceHeaders) -> Option<(TraceId, Option<Parent>)> {
+    headers
+        .traceparent
+        .as_deref()
+        .and_then(|text| w3c(text, headers.tracestate.as_deref()))
+        .or_else(|| headers.amazon.as_deref().and_then(amazon))
 }
 
 /// Everything that tells one exchange from all others, each part at a fixed length or with its length before it.

@@ -20,6 +20,7 @@ pub mod span;
 mod span_builder;
 mod spans;
 mod steps;
+pub mod tool_loop;
 
 #[cfg(test)]
 mod tests;

@@ -169,6 +169,12 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     INVOCATION_ID = "geophone.sdk.invocation_id";
     /// How many attempts of the call were throttled.
     ATTEMPTS_THROTTLED = "geophone.attempts.throttled";
+    /// Nothing told of it: it is concluded from the calls around it.
+    INFERRED = "geophone.inferred";
+    /// How many calls of a model a loop has.
+    LOOP_CALLS = "geophone.loop.inference_calls";
+    /// How many tools ran in it.
+    LOOP_TOOLS = "geophone.loop.tool_calls";
     /// Seconds that passed between attempts.
     ATTEMPTS_BACKOFF = "geophone.attempts.backoff";
     /// Seconds that an attempt took.
@@ -331,6 +337,8 @@ pub mod error {
 pub mod tool {
     /// Run on the agent's side.
     pub const EXTENSION: &str = "extension";
+    /// Run on the caller's side.
+    pub const FUNCTION: &str = "function";
 }
 
 /// Values of [`AGENT_PHASE`].
@@ -401,6 +409,8 @@ pub mod incomplete {
     pub const ATTEMPTS_UNSEEN: &str = "attempts_unseen";
     /// How a step ended was not told.
     pub const OUTCOME_UNSEEN: &str = "outcome_unseen";
+    /// A loop was not seen to come to an answer.
+    pub const LOOP_UNFINISHED: &str = "loop_unfinished";
     /// The connection was closed early.
     pub const CLOSED: &str = "closed";
     /// The bytes stopped being HTTP.
@@ -414,8 +424,9 @@ pub mod incomplete {
     /// The connection left HTTP.
     pub const UPGRADED: &str = "upgraded";
     /// Every value.
-    pub const ALL: [&str; 16] = [
+    pub const ALL: [&str; 17] = [
         OUTCOME_UNSEEN,
+        LOOP_UNFINISHED,
         REQUEST_HOLE,
         RESPONSE_HOLE,
         UNDECODABLE,

@@ -19,7 +19,7 @@ pub fn span_of(call: &Call, host: &Host, process: Arc<Process>, options: &Option
         trace_id,
         span_id,
         parent,
-    } = ids::place(&host.boot_id, &call.connection, call.exchange, &call.trace);
+    } = ids::of_call(&host.boot_id, call);
     let operation = operation_name(call);
     let failed = failed(call);
     let finish_reasons = finish_reasons(call);

@@ -11,6 +11,7 @@ use super::options::Options;
 use super::span::Span;
 use super::span_builder::span_of;
 use super::steps::spans_of_steps;
+use super::tool_loop::{Loop, Tool, loop_span, tool_span};
 
 /// Most processes remembered. The one told of first is forgotten first; its spans then know the pid only.
 const MAX_PROCESSES: usize = 65_536;
@@ -86,6 +87,16 @@ impl Spans {
     pub fn span(&self, call: &Call) -> Span {
         let process = self.process(call.connection.process);
         span_of(call, &self.host, process, &self.options)
+    }
+
+    /// The span of a loop.
+    pub fn of_loop(&self, of: &Loop) -> Span {
+        loop_span(of, &self.host, self.process(of.process))
+    }
+
+    /// The span of a tool that ran in a loop.
+    pub fn of_tool(&self, of: &Tool) -> Span {
+        tool_span(of, &self.host, self.process(of.process))
     }
 
     /// Who a process is.

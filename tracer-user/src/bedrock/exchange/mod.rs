@@ -24,6 +24,7 @@ use super::parameters::Parameters;
 use super::reading::Reading;
 use super::route::Route;
 use super::settings::Settings;
+use super::tool_results::ToolResults;
 use super::under_way::UnderWay;
 use answer::Answer;
 
@@ -39,6 +40,8 @@ pub(super) struct Exchange {
     first_chunk_missed: bool,
     /// For requests that are told apart from others by what they say.
     digester: Option<Digester>,
+    /// If they are asked for, and the request is one document.
+    tool_results: Option<ToolResults>,
     /// `None` once it is read, or if it is not looked into.
     request: Option<Body>,
     /// For requests that are event-streams.
@@ -66,6 +69,7 @@ impl Exchange {
         let Settings {
             content,
             session_headers,
+            tool_results,
         } = settings;
         let keep = if *content { Keep::Content } else { Keep::Facts };
         let fields = &head.fields;
@@ -86,6 +90,8 @@ impl Exchange {
             is_certain: true,
             first_chunk_missed: false,
             request: (reading.looks_into_bodies() && !reading.asks_in_events()).then(|| Body::new(keep)),
+            tool_results: (*tool_results && reading.looks_into_bodies() && !reading.asks_in_events())
+                .then(ToolResults::default),
             digester: Digester::of(head.target, fields),
             envelopes: reading.asks_in_events().then(Box::default),
             answer: Answer::Waiting,
@@ -116,6 +122,8 @@ impl Exchange {
                 response_id: None,
                 response_model: None,
                 tool_calls: Vec::new(),
+                tool_results: Vec::new(),
+                tool_loop: None,
                 guardrail: Guardrail::default(),
                 agent: AgentFacts::default(),
                 steps: Vec::new(),
@@ -222,6 +230,9 @@ impl Exchange {
             self.call.gaps.undecodable |= hole.reason == HoleReason::Undecodable;
         }
         self.digester = self.digester.take().and_then(|digester| digester.push(part));
+        if let Some(results) = &mut self.tool_results {
+            results.push(part);
+        }
         if let Some(body) = &mut self.request {
             body.push(part, budget);
         }

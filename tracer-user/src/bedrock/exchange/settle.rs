@@ -8,6 +8,7 @@ use super::super::agent::Settled;
 use super::super::call::Call;
 use super::super::family::Facts;
 use super::super::session::Session;
+use super::super::tool_results::ToolResults;
 use super::Exchange;
 
 impl Exchange {
@@ -24,6 +25,7 @@ impl Exchange {
             is_certain: _,
             first_chunk_missed: _,
             digester: _,
+            tool_results,
             envelopes: _,
             request: _,
             answer: _,
@@ -71,6 +73,7 @@ impl Exchange {
         call.response_id = response_id;
         call.response_model = response_model;
         call.tool_calls = tool_calls;
+        call.tool_results = tool_results.map(ToolResults::finish).unwrap_or_default();
         call.guardrail = guardrail;
         call.server_latency_ms = server_latency_ms;
         call.billing = billing;

@@ -1,20 +1,14 @@
 //! What the call belongs to: conversation, agent, knowledge base, logical call, thread.
 
 use crate::bedrock::Call;
-use crate::bedrock::session::SessionSource;
+use crate::bedrock::session::{Session, SessionSource};
 use crate::genai::semconv::{self, session_source};
 
 use super::List;
 
 pub(super) fn add(list: &mut List, call: &Call) {
     let resource = &call.route.resource;
-    let session = call.session.as_ref();
-    list.string(semconv::CONVERSATION_ID, session.map(|session| &session.id));
-    list.string(semconv::SESSION_ID, session.map(|session| &session.id));
-    list.text(
-        semconv::SESSION_SOURCE,
-        session.map(|session| source(session.source)),
-    );
+    add_session(list, call.session.as_ref());
     list.string(semconv::DATA_SOURCE_ID, resource.knowledge_base.as_ref());
     list.string(semconv::KNOWLEDGE_BASE_ID, resource.knowledge_base.as_ref());
     list.string(semconv::INVOCATION_ID, call.attempt.invocation_id.as_ref());
@@ -35,4 +29,14 @@ fn source(source: SessionSource) -> &'static str {
         SessionSource::Metadata => session_source::REQUEST_METADATA,
         SessionSource::Baggage => session_source::BAGGAGE,
     }
+}
+
+/// The conversation, by every name it goes by.
+pub(in crate::genai) fn add_session(list: &mut List, session: Option<&Session>) {
+    list.string(semconv::CONVERSATION_ID, session.map(|session| &session.id));
+    list.string(semconv::SESSION_ID, session.map(|session| &session.id));
+    list.text(
+        semconv::SESSION_SOURCE,
+        session.map(|session| source(session.source)),
+    );
 }
