@@ -16,6 +16,9 @@ pub const TITAN: &str = "amazon.titan-text-express-v1";
 /// Nova's speech model, which is talked to in both directions at once.
 pub const SONIC: &str = "amazon.nova-sonic-v1:0";
 
+/// OpenAI's open model, for Chat Completions.
+pub const GPT_OSS: &str = "openai.gpt-oss-20b-1:0";
+
 /// The tool that calls with tools offer.
 pub const TOOL: &str = "get_weather";
 
@@ -32,6 +35,8 @@ pub struct Call {
     pub parameters: Parameters,
     /// Whether a tool is offered.
     pub tools: bool,
+    /// Whether the answer is to come as a stream, where the operation leaves that to the body.
+    pub stream: bool,
     /// Header fields beside the client's own; clients with an SDK ignore them.
     pub headers: Vec<(&'static str, String)>,
     /// Stop reading a stream after so many events.
@@ -53,6 +58,7 @@ impl Call {
                 stop_sequences: vec!["STOP".to_owned()],
             },
             tools: false,
+            stream: false,
             headers: Vec::new(),
             take: None,
         }
@@ -62,6 +68,13 @@ impl Call {
     #[must_use]
     pub fn with_tools(mut self) -> Self {
         self.tools = true;
+        self
+    }
+
+    /// The same call, its answer to be streamed.
+    #[must_use]
+    pub fn streaming(mut self) -> Self {
+        self.stream = true;
         self
     }
 
@@ -89,8 +102,11 @@ impl Call {
 
     /// Path of the request, the model id percent-encoded as the SDKs do.
     pub fn path(&self) -> String {
-        let model = encode(&self.model);
-        format!("/model/{model}/{}", self.operation.path_segment())
+        let segment = self.operation.path_segment();
+        if self.operation.is_compatible() {
+            return segment.to_owned();
+        }
+        format!("/model/{}/{segment}", encode(&self.model))
     }
 
     /// Body of the request.
@@ -107,6 +123,8 @@ impl Call {
                 }
             }
             Operation::InvokeModelWithBidirectionalStream => self.speech(),
+            Operation::ChatCompletions => self.chat(),
+            Operation::Messages => self.messages(),
         }
     }
 
@@ -176,6 +194,48 @@ impl Call {
                 "description": "Tells the weather.",
                 "input_schema": tool_schema(),
             }]);
+        }
+        body
+    }
+
+    /// Anthropic's own operation: the model in the body, the version in a header.
+    fn messages(&self) -> Value {
+        let mut body = self.anthropic();
+        body["model"] = self.model.as_str().into();
+        body["stream"] = self.stream.into();
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("anthropic_version");
+        }
+        body
+    }
+
+    fn chat(&self) -> Value {
+        let Parameters {
+            max_tokens,
+            temperature,
+            top_p,
+            top_k: _,
+            stop_sequences,
+        } = &self.parameters;
+        let mut body = without_nulls(json!({
+            "model": self.model,
+            "messages": [
+                {"role": "system", "content": "You are a geologist."},
+                {"role": "user", "content": self.prompt},
+            ],
+            "max_completion_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "stop": stop_sequences,
+            "stream": self.stream,
+        }));
+        if self.stream {
+            body["stream_options"] = json!({"include_usage": true});
+        }
+        if self.tools {
+            let function =
+                json!({"name": TOOL, "description": "Tells the weather.", "parameters": tool_schema()});
+            body["tools"] = json!([{"type": "function", "function": function}]);
         }
         body
     }
@@ -282,6 +342,28 @@ pub fn claude_repertoire() -> Vec<Call> {
             ]
         })
         .collect()
+}
+
+/// A plain answer, an uneven one and a tool call of an operation whose body says whether to stream: both ways.
+pub fn compatible_repertoire(operation: Operation, model: &str) -> Vec<Call> {
+    let uneven = Scenario {
+        chunks: 20,
+        size: 20_000,
+        ragged: Some(5),
+        cache_read: Some(1028),
+        ..Scenario::default()
+    };
+    let tool = Scenario {
+        answer: Answer::Tool,
+        ..Scenario::default()
+    };
+    let calls = [
+        Call::new(operation, model, &Scenario::default()),
+        Call::new(operation, model, &uneven),
+        Call::new(operation, model, &tool).with_tools(),
+    ];
+    let streamed = calls.clone().map(Call::streaming);
+    calls.into_iter().chain(streamed).collect()
 }
 
 /// So many streams that are all under way before one of them goes on, of different lengths.

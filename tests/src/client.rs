@@ -22,8 +22,10 @@ pub enum Kind {
     Aiobotocore,
     /// httpx: asyncio, all calls on one HTTP/2 connection.
     Httpx,
-    /// Anthropic's SDK for Python, with Claude's own bodies alone. HTTP/1.
+    /// Anthropic's SDK for Python: Claude's own bodies by InvokeModel, and Anthropic's own operation. HTTP/1.
     AnthropicPython,
+    /// OpenAI's SDK for Python, with Chat Completions alone. HTTP/1.
+    OpenAiPython,
     /// LiteLLM: its own requests, over httpx. HTTP/1.
     LiteLlm,
     /// LangChain's `ChatBedrockConverse`, over boto3. HTTP/1.
@@ -97,6 +99,7 @@ impl Kind {
             Kind::Aiobotocore => python_program("aiobotocore_client.py")?,
             Kind::Httpx => python_program("httpx_client.py")?,
             Kind::AnthropicPython => framework("anthropic_client.py")?,
+            Kind::OpenAiPython => framework("openai_client.py")?,
             Kind::LiteLlm => framework("litellm_client.py")?,
             Kind::LangChain => framework("langchain_client.py")?,
             Kind::Strands => framework("strands_client.py")?,
@@ -141,6 +144,7 @@ impl Kind {
             Kind::Boto3
             | Kind::Aiobotocore
             | Kind::AnthropicPython
+            | Kind::OpenAiPython
             | Kind::LiteLlm
             | Kind::LangChain
             | Kind::Strands

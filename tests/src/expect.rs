@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::fake::{Operation, Served, Usage};
+use crate::price::cost;
 use crate::span::{Attributes, CLIENT, ERROR, Span};
 
 /// Clocks of the fake and of the kernel are the same clock; what lies between is scheduling on a busy machine.
@@ -13,6 +14,9 @@ const SLACK_NS: u64 = 2_000_000_000;
 
 /// What a span says of what it does not know.
 const INCOMPLETE: &str = "geophone.incomplete";
+
+/// Why a span tells no cost.
+const UNPRICED: &str = "geophone.cost.unpriced";
 
 const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 
@@ -144,10 +148,16 @@ pub fn partial_findings(span: &Span, served: &Served) -> Vec<String> {
         // A call of nobody knows which model is told as most are.
         expected.insert("gen_ai.operation.name".to_owned(), "chat".into());
     }
+    // What is not known has no price.
+    if span.attributes.contains_key(UNPRICED) {
+        expected.remove("llm.cost.usd");
+    }
     let mut findings: Vec<String> = span
         .attributes
         .iter()
-        .filter(|(key, _)| !MEASURED.contains(&key.as_str()) && *key != INCOMPLETE)
+        .filter(|(key, _)| {
+            !MEASURED.contains(&key.as_str()) && ![INCOMPLETE, UNPRICED].contains(&key.as_str())
+        })
         .filter(|(key, value)| expected.get(*key) != Some(value))
         .map(|(key, value)| format!("{key} is {value}, should be {:?}", expected.get(key)))
         .collect();
@@ -195,7 +205,7 @@ fn attributes(served: &Served) -> Attributes {
     set("server.address", host.into());
     set("server.port", port.parse::<u64>().unwrap_or(443).into());
     set("aws.request_id", served.request_id.as_str().into());
-    if served.operation.is_some_and(Operation::streams) {
+    if served.streamed {
         set("gen_ai.request.stream", true.into());
     }
     if let Some(max_tokens) = served.parameters.max_tokens {
@@ -257,12 +267,26 @@ fn attributes(served: &Served) -> Attributes {
     if let Some(id) = &served.invocation_id {
         set("geophone.sdk.invocation_id", id.as_str().into());
     }
+    match cost(served) {
+        Some(Ok(dollars)) => set("llm.cost.usd", json!(dollars)),
+        Some(Err(reason)) => set(UNPRICED, reason.into()),
+        None => {}
+    }
     if !served.complete {
         set("geophone.incomplete", json!(["no_stop_event", "closed"]));
     }
     if let Some(operation) = served.operation {
         set("rpc.system", "aws-api".into());
-        set("rpc.service", "Bedrock Runtime".into());
+        let mantle = host.starts_with("bedrock-mantle.");
+        set(
+            "rpc.service",
+            if mantle {
+                "Bedrock Mantle"
+            } else {
+                "Bedrock Runtime"
+            }
+            .into(),
+        );
         set("rpc.method", json!(operation));
     }
     set("http.response.status_code", served.status.into());
@@ -284,10 +308,12 @@ fn attributes(served: &Served) -> Attributes {
 /// Reasons of the wire in the words of the convention; `error` where one was due and none came.
 fn finish_reason(served: &Served) -> &'static str {
     match served.stop_reason.as_deref() {
-        Some("end_turn" | "END_TURN" | "stop_sequence" | "FINISH" | "STOP_CRITERIA_MET") => "stop",
-        Some("tool_use") => "tool_call",
-        Some("max_tokens" | "LENGTH") => "length",
-        Some("content_filtered" | "guardrail_intervened" | "CONTENT_FILTERED") => "content_filter",
+        Some("end_turn" | "END_TURN" | "stop" | "stop_sequence" | "FINISH" | "STOP_CRITERIA_MET") => "stop",
+        Some("tool_use" | "tool_calls") => "tool_call",
+        Some("max_tokens" | "length" | "LENGTH") => "length",
+        Some("content_filter" | "content_filtered" | "guardrail_intervened" | "CONTENT_FILTERED") => {
+            "content_filter"
+        }
         _ => "error",
     }
 }
@@ -326,7 +352,7 @@ fn times(span: &Span, first: &Served, served: &Served) -> Vec<String> {
         ));
     }
     let first_chunk = span.attributes.get(FIRST_CHUNK).map(Value::as_f64);
-    let streamed = served.operation.is_some_and(Operation::streams) && served.first_content_unix_ns.is_some();
+    let streamed = served.streamed && served.first_content_unix_ns.is_some();
     match first_chunk {
         None if streamed => findings.push(format!("{FIRST_CHUNK} is missing")),
         Some(_) if !streamed => findings.push(format!("{FIRST_CHUNK} on an answer that is no stream")),
@@ -360,6 +386,7 @@ mod tests {
             path: "/model/amazon.nova-lite-v1%3A0/converse-stream".to_owned(),
             operation: Some(Operation::ConverseStream),
             model: "amazon.nova-lite-v1:0".to_owned(),
+            streamed: true,
             host: "localhost:4443".to_owned(),
             region: Some("eu-west-1".to_owned()),
             attempt: 2,
@@ -432,6 +459,7 @@ mod tests {
             "thread.id": 1234,
             "geophone.response.stop_reasons": ["end_turn"],
             "geophone.server.duration": 0.25,
+            "llm.cost.usd": 0.00000282,
             "geophone.sdk.invocation_id": "invocation",
             "geophone.attempts.throttled": 1,
             "geophone.attempts.backoff": 0.05,

@@ -13,6 +13,7 @@ pub mod environment;
 pub mod expect;
 pub mod fake;
 pub mod harness;
+mod price;
 pub mod program;
 pub mod span;
 pub mod uv;

@@ -2,7 +2,7 @@
 //! the recording replays to the same spans.
 
 use anyhow::{Result, ensure};
-use tracer_tests::calls::{CLAUDE, Call, NOVA, claude_repertoire};
+use tracer_tests::calls::{CLAUDE, Call, GPT_OSS, NOVA, claude_repertoire, compatible_repertoire};
 use tracer_tests::client::Kind;
 use tracer_tests::environment::can_trace;
 use tracer_tests::fake::scenario::{Answer, Failure, Scenario};
@@ -68,6 +68,26 @@ fn anthropics_sdk_for_python() -> Result<()> {
         &claude_repertoire(),
         1,
     )?;
+    Ok(())
+}
+
+#[test]
+fn anthropics_own_operation() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let calls = compatible_repertoire(Operation::Messages, CLAUDE);
+    prove(Kind::AnthropicPython, &Options::default(), &calls, 1)?;
+    Ok(())
+}
+
+#[test]
+fn openais_sdk_for_python() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let calls = compatible_repertoire(Operation::ChatCompletions, GPT_OSS);
+    prove(Kind::OpenAiPython, &Options::default(), &calls, 1)?;
     Ok(())
 }
 

@@ -1,13 +1,19 @@
-"""Calls Bedrock with Anthropic's SDK for Python: Claude's own bodies by InvokeModel, over httpx."""
+"""Calls Bedrock with Anthropic's SDK for Python, over httpx: by InvokeModel, or by Anthropic's own operation."""
 
 import asked
 
-from anthropic import AnthropicBedrock
+from anthropic import Anthropic, AnthropicBedrock
 
-CLIENT = AnthropicBedrock(aws_region=asked.REGION, base_url=asked.ENDPOINT, max_retries=0)
+BEDROCK = AnthropicBedrock(aws_region=asked.REGION, base_url=asked.ENDPOINT, max_retries=0)
+COMPATIBLE = Anthropic(
+    base_url=asked.by_the_name_of_aws() + "/anthropic",
+    auth_token="bedrock-api-key-that-nobody-may-store",
+    max_retries=0,
+)
 
 
 def ask(call, seen):
+    client = COMPATIBLE if call.operation == "Messages" else BEDROCK
     arguments = {}
     if call.tools:
         tool = {key: asked.TOOL[key] for key in ("name", "description")}
@@ -23,13 +29,13 @@ def ask(call, seen):
         extra_body=sampling,
     )
     if call.stream:
-        with CLIENT.messages.stream(**arguments) as stream:
+        with client.messages.stream(**arguments) as stream:
             for event in stream:
                 seen["events"] += 1
                 if event.type == "text":
                     seen["text"] += event.text
     else:
-        message = CLIENT.messages.create(**arguments)
+        message = client.messages.create(**arguments)
         seen["text"] = "".join(block.text for block in message.content if block.type == "text")
 
 

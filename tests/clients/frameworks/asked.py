@@ -1,6 +1,8 @@
 """What a call asks for, taken out of the body that the harness words, for frameworks that word bodies themselves."""
 
 import os
+import socket
+from urllib.parse import urlsplit
 
 import protocol
 
@@ -23,6 +25,19 @@ os.environ.update(
 SYSTEM = "You are a geologist."
 
 
+def by_the_name_of_aws():
+    """The endpoint under AWS's own name, which leads to the loopback interface in this process."""
+    name = f"bedrock-runtime.{REGION}.amazonaws.com"
+    resolve = socket.getaddrinfo
+
+    def resolve_here(host, *arguments, **keywords):
+        here = host in (name, name.encode())
+        return resolve("localhost" if here else host, *arguments, **keywords)
+
+    socket.getaddrinfo = resolve_here
+    return f"https://{name}:{urlsplit(ENDPOINT).port}"
+
+
 class Asked:
     """Prompt, parameters and whether to stream; of a body of Converse or of Claude."""
 
@@ -30,10 +45,11 @@ class Asked:
         body = call["body"]
         inference = body.get("inferenceConfig", {})
         content = body["messages"][-1]["content"]
+        self.operation = call["operation"]
         self.model = call["model"]
         self.prompt = content if isinstance(content, str) else content[0]["text"]
         self.stream = "Stream" in call["operation"] or body.get("stream", False)
-        self.max_tokens = inference.get("maxTokens", body.get("max_tokens"))
+        self.max_tokens = inference.get("maxTokens", body.get("max_tokens", body.get("max_completion_tokens")))
         self.temperature = inference.get("temperature", body.get("temperature"))
         self.top_p = inference.get("topP", body.get("top_p"))
         self.stop = inference.get("stopSequences", body.get("stop_sequences", body.get("stop")))

@@ -1,6 +1,7 @@
 //! Puts the answer to a request together, in the words of its operation and body family.
 
 mod anthropic;
+mod chat;
 mod converse;
 mod nova;
 mod titan;
@@ -23,7 +24,9 @@ struct Reply {
     tool_call: Option<ToolCall>,
     stop: Stop,
     usage: Usage,
-    /// `msg_bdrk_…`, for the families that have such a thing.
+    /// Milliseconds that the service says it took, where it says so.
+    latency_ms: Option<u64>,
+    /// `msg_bdrk_…` or `chatcmpl-…`, for the families that have such a thing.
     message_id: String,
     /// Model name inside the body.
     model_name: String,
@@ -58,14 +61,14 @@ pub(super) fn render(call: &ModelCall, request_id: &str) -> Rendered {
                 Family::Anthropic => (anthropic::body(&reply), anthropic::stop(reply.stop)),
                 Family::Nova => (nova::body(&reply), converse::stop(reply.stop)),
                 Family::Titan => (titan::body(&reply), titan::stop(reply.stop)),
+                Family::OpenAi => (chat::body(&reply), chat::stop(reply.stop)),
             };
-            let mut rendered = whole(&reply, &body, &fields, stop);
-            if call.family == Family::Anthropic
-                && let Some(Step::Write { facts, .. }) = rendered.steps.first_mut()
-            {
-                facts.push(reply.identity());
+            let rendered = whole(&reply, &body, &fields, stop);
+            if call.family == Family::Anthropic {
+                identified(rendered, &reply)
+            } else {
+                rendered
             }
-            rendered
         }
         Operation::ConverseStream => {
             let mut stream = Stream::new(call);
@@ -78,17 +81,36 @@ pub(super) fn render(call: &ModelCall, request_id: &str) -> Rendered {
                 Family::Anthropic => anthropic::stream(&reply, &mut stream),
                 Family::Nova => nova::stream(&reply, &mut stream),
                 Family::Titan => titan::stream(&reply, &mut stream),
+                Family::OpenAi => chat::stream(&reply, &mut stream),
             }
             stream.rendered(vec![(
                 "x-amzn-bedrock-content-type",
                 "application/json".to_owned(),
             )])
         }
+        Operation::ChatCompletions if call.streams => {
+            let mut stream = Stream::new(call);
+            chat::stream(&reply, &mut stream);
+            stream.rendered(Vec::new())
+        }
+        Operation::Messages if call.streams => {
+            let mut stream = Stream::new(call);
+            anthropic::stream(&reply, &mut stream);
+            stream.rendered(Vec::new())
+        }
+        Operation::ChatCompletions => identified(
+            whole(&reply, &chat::body(&reply), &[], chat::stop(reply.stop)),
+            &reply,
+        ),
+        Operation::Messages => {
+            let body = anthropic::body(&reply);
+            identified(whole(&reply, &body, &[], anthropic::stop(reply.stop)), &reply)
+        }
         Operation::InvokeModelWithBidirectionalStream => {
             unreachable!("its request is answered while it comes")
         }
     };
-    if !call.operation.streams() {
+    if !call.streams {
         rendered.steps.splice(0..0, on_the_way(&call.scenario));
     }
     rendered
@@ -114,6 +136,7 @@ impl Reply {
         };
         let caches = call.family != Family::Titan;
         // Nova's own body tells its cache counts always, the others when there is something to tell.
+        let latency = !call.operation.is_compatible();
         let own_body = !matches!(call.operation, Operation::Converse | Operation::ConverseStream);
         let unused = (call.family == Family::Nova && own_body).then_some(0);
         Self {
@@ -121,13 +144,23 @@ impl Reply {
                 input: 8 + call.prompt_characters / 4,
                 output: Some(2 * deltas.len() as u64 + if tool_call.is_some() { 11 } else { 0 }),
                 cache_read: scenario.cache_read.or(unused).filter(|_| caches),
-                cache_write: scenario.cache_write.or(unused).filter(|_| caches),
+                cache_write: scenario
+                    .cache_write
+                    .or(unused)
+                    .filter(|_| caches && call.family != Family::OpenAi),
             },
+            latency_ms: latency.then_some(LATENCY_MS),
             deltas,
             tool_call,
             stop: scenario.stop.unwrap_or(implied),
-            message_id: format!("msg_bdrk_{compact}"),
-            model_name: anthropic_name(&call.model),
+            message_id: match call.family {
+                Family::OpenAi => format!("chatcmpl-{compact}"),
+                Family::Anthropic | Family::Nova | Family::Titan => format!("msg_bdrk_{compact}"),
+            },
+            model_name: match call.family {
+                Family::OpenAi => call.model.clone(),
+                Family::Anthropic | Family::Nova | Family::Titan => anthropic_name(&call.model),
+            },
         }
     }
 
@@ -176,8 +209,8 @@ fn whole(reply: &Reply, body: &Value, fields: &[(&'static str, String)], stop: &
         Fact::Content(reply.text()),
         Fact::Stop(stop.to_owned()),
         Fact::Usage(reply.usage),
-        Fact::Latency(LATENCY_MS),
     ];
+    facts.extend(reply.latency_ms.map(Fact::Latency));
     facts.extend(tool_fact(reply));
     Rendered {
         content_type: "application/json",
@@ -187,6 +220,14 @@ fn whole(reply: &Reply, body: &Value, fields: &[(&'static str, String)], stop: &
             facts,
         }],
     }
+}
+
+/// The same answer, which says who it is.
+fn identified(mut rendered: Rendered, reply: &Reply) -> Rendered {
+    if let Some(Step::Write { facts, .. }) = rendered.steps.first_mut() {
+        facts.push(reply.identity());
+    }
+    rendered
 }
 
 fn tool_fact(reply: &Reply) -> Option<Fact> {
@@ -239,11 +280,20 @@ fn input_pieces(input: &Value) -> Vec<String> {
     characters.chunks(6).map(|piece| piece.iter().collect()).collect()
 }
 
+/// How events are told apart.
+#[derive(Debug)]
+enum Events {
+    /// Frames of AWS's event-stream; what is a provider's own goes into `chunk` events.
+    Frames(FrameEncoder),
+    /// Server-sent events, named where the provider names them.
+    Sent { named: bool },
+}
+
 /// Builds an event stream; knows when the scenario interrupts it.
 #[derive(Debug)]
 struct Stream<'a> {
     call: &'a ModelCall,
-    encoder: FrameEncoder,
+    events: Events,
     steps: Vec<Step>,
     deltas: u32,
     /// Nothing more is sent.
@@ -254,7 +304,11 @@ impl<'a> Stream<'a> {
     fn new(call: &'a ModelCall) -> Self {
         Self {
             call,
-            encoder: FrameEncoder::default(),
+            events: match call.operation {
+                Operation::ChatCompletions => Events::Sent { named: false },
+                Operation::Messages => Events::Sent { named: true },
+                _ => Events::Frames(FrameEncoder::default()),
+            },
             steps: Vec::new(),
             deltas: 0,
             over: false,
@@ -262,16 +316,59 @@ impl<'a> Stream<'a> {
     }
 
     /// An event that carries no text.
-    fn event(&mut self, kind: &'static str, payload: Value, facts: Vec<Fact>) {
+    fn event(&mut self, kind: &str, payload: Value, facts: Vec<Fact>) {
         if self.over {
             return;
         }
-        let bytes = self.encoder.event(kind, payload);
+        let bytes = self.encode(kind, payload);
         self.write(bytes, facts);
     }
 
+    /// An event of the provider's own that carries no text.
+    fn inner(&mut self, inner: &Value, facts: Vec<Fact>) {
+        let (kind, payload) = self.wrapped(inner);
+        self.event(&kind, payload, facts);
+    }
+
+    /// One that carries a text delta.
+    fn inner_delta(&mut self, inner: &Value, text: &str) {
+        let (kind, payload) = self.wrapped(inner);
+        self.delta(&kind, payload, text);
+    }
+
+    /// The end of a stream of server-sent events that has a word for it.
+    fn done(&mut self) {
+        if !self.over {
+            self.steps.push(Step::Write {
+                bytes: Bytes::from_static(b"data: [DONE]\n\n"),
+                facts: Vec::new(),
+            });
+        }
+    }
+
+    fn in_frames(&self) -> bool {
+        matches!(self.events, Events::Frames(_))
+    }
+
+    fn wrapped(&self, inner: &Value) -> (String, Value) {
+        if self.in_frames() {
+            ("chunk".to_owned(), anthropic::chunk(inner))
+        } else {
+            let kind = inner["type"].as_str().unwrap_or_default();
+            (kind.to_owned(), inner.clone())
+        }
+    }
+
+    fn encode(&mut self, kind: &str, payload: Value) -> Bytes {
+        match &mut self.events {
+            Events::Frames(encoder) => encoder.event(kind, payload),
+            Events::Sent { named: true } => format!("event: {kind}\ndata: {payload}\n\n").into(),
+            Events::Sent { named: false } => format!("data: {payload}\n\n").into(),
+        }
+    }
+
     /// An event that carries a text delta: the scenario may interrupt after it.
-    fn delta(&mut self, kind: &'static str, payload: Value, text: &str) {
+    fn delta(&mut self, kind: &str, payload: Value, text: &str) {
         if self.over {
             return;
         }
@@ -280,7 +377,7 @@ impl<'a> Stream<'a> {
             self.steps
                 .push(Step::Wait(std::time::Duration::from_millis(scenario.delay_ms)));
         }
-        let bytes = self.encoder.event(kind, payload);
+        let bytes = self.encode(kind, payload);
         self.write(bytes.clone(), vec![Fact::Content(text.to_owned())]);
         self.deltas += 1;
         if self.deltas != scenario.after {
@@ -300,7 +397,13 @@ impl<'a> Stream<'a> {
                 payload["originalStatusCode"] = 500.into();
                 payload["originalMessage"] = message.into();
             }
-            let bytes = self.encoder.exception(member, &payload);
+            let bytes = match &mut self.events {
+                Events::Frames(encoder) => encoder.exception(member, &payload),
+                Events::Sent { .. } => {
+                    let error = json!({"type": "error", "error": {"type": kind, "message": message}});
+                    format!("event: error\ndata: {error}\n\n").into()
+                }
+            };
             let facts = vec![Fact::Error {
                 kind: kind.to_owned(),
                 message: message.to_owned(),
@@ -315,13 +418,17 @@ impl<'a> Stream<'a> {
     }
 
     fn write(&mut self, bytes: Bytes, mut facts: Vec<Fact>) {
-        facts.push(Fact::Frame);
+        facts.extend(self.in_frames().then_some(Fact::Frame));
         self.steps.push(Step::Write { bytes, facts });
     }
 
     fn rendered(self, fields: Vec<(&'static str, String)>) -> Rendered {
         Rendered {
-            content_type: "application/vnd.amazon.eventstream",
+            content_type: if self.in_frames() {
+                "application/vnd.amazon.eventstream"
+            } else {
+                "text/event-stream"
+            },
             fields,
             steps: self.steps,
         }

@@ -9,6 +9,8 @@ pub(super) enum Family {
     Nova,
     /// Amazon Titan Text.
     Titan,
+    /// OpenAI's open models, Chat Completions alone.
+    OpenAi,
 }
 
 const PROFILES: [&str; 8] = ["us.", "eu.", "apac.", "jp.", "au.", "ca.", "us-gov.", "global."];
@@ -30,6 +32,8 @@ impl Family {
             Some(Family::Nova)
         } else if id.starts_with("amazon.titan-text") || id.starts_with("amazon.titan-tg1") {
             Some(Family::Titan)
+        } else if id.starts_with("openai.gpt-oss") {
+            Some(Family::OpenAi)
         } else {
             None
         }
@@ -38,7 +42,7 @@ impl Family {
     /// Whether the model can call tools.
     pub(super) fn has_tools(self) -> bool {
         match self {
-            Family::Anthropic | Family::Nova => true,
+            Family::Anthropic | Family::Nova | Family::OpenAi => true,
             Family::Titan => false,
         }
     }

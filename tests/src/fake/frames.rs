@@ -17,7 +17,7 @@ pub(super) struct FrameEncoder {
 
 impl FrameEncoder {
     /// An event with a JSON payload; like Bedrock, adds the padding key `p` whose length varies from frame to frame.
-    pub(super) fn event(&mut self, kind: &'static str, mut payload: Value) -> Bytes {
+    pub(super) fn event(&mut self, kind: &str, mut payload: Value) -> Bytes {
         let length = self.count * 37 % PADDING.len();
         self.count += 1;
         if let Some(object) = payload.as_object_mut() {
@@ -34,7 +34,7 @@ impl FrameEncoder {
     }
 
     /// An exception: the last frame of a stream that fails under way.
-    pub(super) fn exception(&mut self, member: &'static str, payload: &Value) -> Bytes {
+    pub(super) fn exception(&mut self, member: &str, payload: &Value) -> Bytes {
         self.count += 1;
         encode(
             &[
@@ -121,10 +121,10 @@ pub(super) fn corrupt(frame: &Bytes) -> Bytes {
     bytes.into()
 }
 
-fn encode(headers: &[(&'static str, &'static str)], payload: &Value) -> Bytes {
+fn encode(headers: &[(&'static str, &str)], payload: &Value) -> Bytes {
     let headers = headers
         .iter()
-        .map(|(name, value)| Header::new(*name, HeaderValue::String((*value).into())))
+        .map(|(name, value)| Header::new(*name, HeaderValue::String((*value).to_owned().into())))
         .collect();
     let message = Message::new_from_parts(headers, payload.to_string());
     let mut buffer = Vec::new();

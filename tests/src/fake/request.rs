@@ -18,10 +18,22 @@ pub(super) struct ModelCall {
     pub(super) parameters: Parameters,
     pub(super) tools: Vec<String>,
     pub(super) scenario: Scenario,
+    /// The answer is to come as a stream,
+    pub(super) streams: bool,
+    /// whose last event tells the usage, where the operation leaves that to the caller.
+    pub(super) stream_tells_usage: bool,
 }
 
-/// Operation and model that a path names: `/model/{id}/{operation}`, the id being everything up to the last `/`.
+/// Operation and model that a path names: `/model/{id}/{operation}`, the id being everything up to the last `/`, or a path
+/// that leaves the model to the body.
 pub(super) fn route(path: &str) -> Option<(Operation, String)> {
+    let compatible = [Operation::ChatCompletions, Operation::Messages];
+    if let Some(operation) = compatible
+        .into_iter()
+        .find(|operation| operation.path_segment() == path)
+    {
+        return Some((operation, String::new()));
+    }
     let (model, last) = path.strip_prefix("/model/")?.rsplit_once('/')?;
     let operation = Operation::ALL
         .into_iter()
@@ -45,7 +57,6 @@ pub(super) fn is_signed(headers: &HeaderMap) -> bool {
 impl ModelCall {
     /// Checks the body against the operation and the family of the model.
     pub(super) fn parse(operation: Operation, model: &str, body: &[u8]) -> Result<Self, Refusal> {
-        let family = Family::of(model).ok_or_else(Refusal::unknown_model)?;
         let body: Value = serde_json::from_slice(body).map_err(|_| {
             Refusal::validation("Malformed input request, please reformat your input and try again.")
         })?;
@@ -53,12 +64,22 @@ impl ModelCall {
             .as_object()
             .map(|_| &body)
             .ok_or_else(|| Refusal::validation("Malformed input request: expected type: JSONObject"))?;
+        let model = if operation.is_compatible() {
+            body["model"].as_str().unwrap_or_default()
+        } else {
+            model
+        };
+        let family = Family::of(model).ok_or_else(Refusal::unknown_model)?;
         let read = match operation {
+            Operation::ChatCompletions if family == Family::OpenAi => read_chat(body)?,
+            Operation::Messages if family == Family::Anthropic => read_messages(body)?,
+            Operation::ChatCompletions | Operation::Messages => return Err(Refusal::unknown_model()),
             Operation::Converse | Operation::ConverseStream => read_converse(body)?,
             Operation::InvokeModel | Operation::InvokeModelWithResponseStream => match family {
                 Family::Anthropic => read_anthropic(body)?,
                 Family::Nova => read_nova(body)?,
                 Family::Titan => read_titan(body)?,
+                Family::OpenAi => return Err(Refusal::unknown_model()),
             },
             Operation::InvokeModelWithBidirectionalStream => return Err(Refusal::unknown_operation()),
         };
@@ -83,6 +104,8 @@ impl ModelCall {
             parameters: read.parameters,
             tools: read.tools,
             scenario,
+            streams: operation.streams() || body["stream"] == true,
+            stream_tells_usage: body["stream_options"]["include_usage"] == true,
         })
     }
 }
@@ -120,6 +143,11 @@ fn read_anthropic(body: &Value) -> Result<Read, Refusal> {
     if !body["anthropic_version"].is_string() {
         return Err(Refusal::validation("anthropic_version: Field required"));
     }
+    read_messages(body)
+}
+
+/// Claude's body, whose version a header tells where the operation is Anthropic's own.
+fn read_messages(body: &Value) -> Result<Read, Refusal> {
     if body["max_tokens"].as_u64().is_none() {
         return Err(Refusal::validation("max_tokens: Field required"));
     }
@@ -132,6 +160,31 @@ fn read_anthropic(body: &Value) -> Result<Read, Refusal> {
             top_p: body["top_p"].as_f64(),
             top_k: body["top_k"].as_u64(),
             stop_sequences: texts(&body["stop_sequences"]),
+        },
+    })
+}
+
+fn read_chat(body: &Value) -> Result<Read, Refusal> {
+    let messages = body["messages"]
+        .as_array()
+        .filter(|messages| !messages.is_empty());
+    let last = messages
+        .and_then(|messages| messages.last())
+        .ok_or_else(|| Refusal::validation("[] is too short - 'messages'"))?;
+    let prompt = match &last["content"] {
+        Value::String(text) => text.clone(),
+        parts => names(parts, "/text").join("\n"),
+    };
+    let most = [&body["max_completion_tokens"], &body["max_tokens"]];
+    Ok(Read {
+        prompt,
+        tools: names(&body["tools"], "/function/name"),
+        parameters: Parameters {
+            max_tokens: most.into_iter().find_map(Value::as_u64),
+            temperature: body["temperature"].as_f64(),
+            top_p: body["top_p"].as_f64(),
+            top_k: None,
+            stop_sequences: texts(&body["stop"]),
         },
     })
 }

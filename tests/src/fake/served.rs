@@ -18,8 +18,10 @@ pub struct Served {
     pub path: String,
     /// Operation, where the path names one.
     pub operation: Option<Operation>,
-    /// Model identifier of the path, percent-decoded.
+    /// Model identifier of the path, percent-decoded, or of the body.
     pub model: String,
+    /// Whether the answer is a stream.
+    pub streamed: bool,
     /// `Host` of the request.
     pub host: String,
     /// Region in the scope of the signature, if the request is signed.
@@ -95,6 +97,10 @@ pub enum Operation {
     InvokeModelWithResponseStream,
     /// `POST /model/{id}/invoke-with-bidirectional-stream`
     InvokeModelWithBidirectionalStream,
+    /// `POST /openai/v1/chat/completions`, the model in the body
+    ChatCompletions,
+    /// `POST /anthropic/v1/messages`, the model in the body
+    Messages,
 }
 
 impl Operation {
@@ -106,9 +112,11 @@ impl Operation {
         Operation::InvokeModelWithResponseStream,
     ];
 
-    /// Last segment of the path.
+    /// Last segment of the path; all of the path where the body names the model.
     pub fn path_segment(self) -> &'static str {
         match self {
+            Operation::ChatCompletions => "/openai/v1/chat/completions",
+            Operation::Messages => "/anthropic/v1/messages",
             Operation::Converse => "converse",
             Operation::ConverseStream => "converse-stream",
             Operation::InvokeModel => "invoke",
@@ -117,7 +125,12 @@ impl Operation {
         }
     }
 
-    /// Whether the answer is an event stream.
+    /// Whether the body of the request names the model, and says whether to stream.
+    pub fn is_compatible(self) -> bool {
+        matches!(self, Operation::ChatCompletions | Operation::Messages)
+    }
+
+    /// Whether the answer is an event stream by definition.
     pub fn streams(self) -> bool {
         matches!(
             self,

@@ -289,6 +289,7 @@ async fn answer(
         model: routed
             .as_ref()
             .map_or_else(String::new, |(_, model)| model.clone()),
+        streamed: routed.as_ref().is_some_and(|(operation, _)| operation.streams()),
         host: text(&head.headers, "host")
             .or_else(|| head.uri.authority().map(ToString::to_string))
             .unwrap_or_default(),
@@ -336,6 +337,8 @@ async fn answer(
         Err(refusal) => return refuse(refusal, served, shared),
     };
     served.parameters = call.parameters.clone();
+    served.model.clone_from(&call.model);
+    served.streamed = call.streams;
     raggedness.set(call.scenario.ragged);
     if call.scenario.first_ms > 0 {
         tokio::time::sleep(Duration::from_millis(call.scenario.first_ms)).await;
@@ -350,7 +353,7 @@ async fn answer(
         return refuse(refusal, served, shared);
     }
     let rendered = render(&call, &served.request_id);
-    respond(rendered, &call.scenario, operation.streams(), served, shared)
+    respond(rendered, &call.scenario, served, shared)
 }
 
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
@@ -378,13 +381,7 @@ fn converse_both_ways(head: &Parts, body: Incoming, served: Served, shared: &Sha
         .expect("every header of the fake is valid")
 }
 
-fn respond(
-    rendered: Rendered,
-    scenario: &Scenario,
-    streams: bool,
-    served: Served,
-    shared: &Shared,
-) -> Response<ScriptBody> {
+fn respond(rendered: Rendered, scenario: &Scenario, served: Served, shared: &Shared) -> Response<ScriptBody> {
     let Rendered {
         content_type,
         fields,
@@ -398,7 +395,7 @@ fn respond(
     if scenario.gzip {
         response = response.header("content-encoding", "gzip");
     }
-    if !streams && scenario.framing == Framing::Length {
+    if !served.streamed && scenario.framing == Framing::Length {
         response = response.header("content-length", length(&steps));
     }
     for (name, value) in fields {
@@ -416,7 +413,12 @@ fn refuse(refusal: Refusal, mut served: Served, shared: &Shared) -> Response<Scr
         message,
     } = refusal;
     served.status = status;
-    let bytes: Bytes = json!({"message": message}).to_string().into();
+    let body = match served.operation {
+        Some(Operation::ChatCompletions) => json!({"error": {"message": message, "type": kind}}),
+        Some(Operation::Messages) => json!({"type": "error", "error": {"type": kind, "message": message}}),
+        _ => json!({"message": message}),
+    };
+    let bytes: Bytes = body.to_string().into();
     let response = response_head(&served)
         .status(status)
         .header("content-type", "application/json")

@@ -1,10 +1,10 @@
-//! InvokeModel with Claude's Messages body.
+//! Claude's Messages body: InvokeModel, and Anthropic's own operation.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{LATENCY_MS, Reply, Stream, input_pieces, invocation_metrics, tool_fact};
+use super::{Reply, Stream, input_pieces, invocation_metrics, tool_fact};
 use crate::fake::body::Fact;
 use crate::fake::scenario::Stop;
 use crate::fake::served::Usage;
@@ -56,58 +56,54 @@ pub(super) fn chunk(inner: &Value) -> Value {
 }
 
 pub(super) fn stream(reply: &Reply, stream: &mut Stream<'_>) {
-    let mut plain = |inner: Value, facts: Vec<Fact>| stream.event("chunk", chunk(&inner), facts);
-    plain(
-        json!({"type": "message_start", "message": {
+    stream.inner(
+        &json!({"type": "message_start", "message": {
             "id": reply.message_id, "type": "message", "role": "assistant",
             "model": reply.model_name, "content": [], "stop_reason": null, "stop_sequence": null,
             "usage": usage(&reply.usage, Some(1)),
         }}),
         vec![reply.identity(), Fact::InputUsage(reply.usage)],
     );
-    plain(
-        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+    stream.inner(
+        &json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
         Vec::new(),
     );
-    plain(json!({"type": "ping"}), Vec::new());
+    stream.inner(&json!({"type": "ping"}), Vec::new());
     for text in &reply.deltas {
         let inner = json!({
             "type": "content_block_delta", "index": 0,
             "delta": {"type": "text_delta", "text": text},
         });
-        stream.delta("chunk", chunk(&inner), text);
+        stream.inner_delta(&inner, text);
     }
-    let mut plain = |inner: Value, facts: Vec<Fact>| stream.event("chunk", chunk(&inner), facts);
-    plain(json!({"type": "content_block_stop", "index": 0}), Vec::new());
+    stream.inner(&json!({"type": "content_block_stop", "index": 0}), Vec::new());
     if let Some(tool) = &reply.tool_call {
-        plain(
-            json!({"type": "content_block_start", "index": 1, "content_block": {
+        stream.inner(
+            &json!({"type": "content_block_start", "index": 1, "content_block": {
                 "type": "tool_use", "id": tool.id, "name": tool.name, "input": {},
             }}),
             tool_fact(reply).into_iter().collect(),
         );
         for piece in input_pieces(&tool.input) {
-            plain(
-                json!({"type": "content_block_delta", "index": 1,
+            stream.inner(
+                &json!({"type": "content_block_delta", "index": 1,
                     "delta": {"type": "input_json_delta", "partial_json": piece}}),
                 Vec::new(),
             );
         }
-        plain(json!({"type": "content_block_stop", "index": 1}), Vec::new());
+        stream.inner(&json!({"type": "content_block_stop", "index": 1}), Vec::new());
     }
-    plain(
-        json!({
+    stream.inner(
+        &json!({
             "type": "message_delta",
             "delta": {"stop_reason": stop(reply.stop), "stop_sequence": null},
             "usage": {"output_tokens": reply.usage.output},
         }),
         vec![Fact::Stop(stop(reply.stop).to_owned()), Fact::Usage(reply.usage)],
     );
-    plain(
-        json!({
-            "type": "message_stop",
-            "amazon-bedrock-invocationMetrics": invocation_metrics(&reply.usage),
-        }),
-        vec![Fact::Latency(LATENCY_MS)],
-    );
+    let mut stop = json!({"type": "message_stop"});
+    if stream.in_frames() {
+        stop["amazon-bedrock-invocationMetrics"] = invocation_metrics(&reply.usage);
+    }
+    stream.inner(&stop, reply.latency_ms.map(Fact::Latency).into_iter().collect());
 }
