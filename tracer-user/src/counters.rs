@@ -74,11 +74,17 @@ pub enum Counter {
     MetricsForgotten,
     /// Damaged or unknown parts of a capture file that were skipped.
     CaptureBlocksSkipped,
+    /// Calls of pods that asked not to be traced.
+    CallsLeftAlone,
+    /// Pods of this node that are not kept by name since there are too many.
+    PodsBeyondCap,
+    /// Times that the API server did not tell of pods: refused, away, or broken off.
+    PodWatchFailures,
 }
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 34] = [
+    pub const ALL: [Counter; 37] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -113,6 +119,9 @@ impl Counter {
         Counter::MetricsOverflowed,
         Counter::MetricsForgotten,
         Counter::CaptureBlocksSkipped,
+        Counter::CallsLeftAlone,
+        Counter::PodsBeyondCap,
+        Counter::PodWatchFailures,
     ];
 
     /// Stable name, in the manner of a Prometheus counter without its prefix.
@@ -152,6 +161,9 @@ impl Counter {
             Counter::MetricsOverflowed => "metrics_overflowed",
             Counter::MetricsForgotten => "metrics_forgotten",
             Counter::CaptureBlocksSkipped => "capture_blocks_skipped",
+            Counter::CallsLeftAlone => "calls_left_alone",
+            Counter::PodsBeyondCap => "pods_beyond_cap",
+            Counter::PodWatchFailures => "pod_watch_failures",
         }
     }
 }

@@ -214,6 +214,21 @@ impl ProbeEvent<'_> {
         }
     }
 
+    /// The connection that it is about.
+    pub fn connection(&self) -> Option<ConnectionKey> {
+        match self {
+            ProbeEvent::Open { connection, .. }
+            | ProbeEvent::ServerName { connection, .. }
+            | ProbeEvent::Close { connection, .. } => Some(*connection),
+            ProbeEvent::Data(data) => Some(data.connection),
+            ProbeEvent::Host(_)
+            | ProbeEvent::Process(_)
+            | ProbeEvent::ProcessExit { .. }
+            | ProbeEvent::Lost(_)
+            | ProbeEvent::Tick(_) => None,
+        }
+    }
+
     /// When it happened; `Host` and `Process` are facts without a time.
     pub fn time(&self) -> Option<Monotonic> {
         match self {

@@ -3,6 +3,8 @@
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+#[cfg(test)]
+mod wishes_tests;
 
 use std::sync::Arc;
 
@@ -102,11 +104,18 @@ impl Pipeline {
         }
     }
 
-    /// Takes one more event, credentials blanked; whatever it completes goes to `sink` before this returns.
+    /// Takes one more event, credentials blanked; whatever it completes goes to `sink` before this returns. A process whose
+    /// pod asks to be left alone is not looked into.
     pub fn push(&mut self, event: &ProbeEvent<'_>, sink: &mut impl Sink) {
         self.now = self.now.max(event.time().unwrap_or_default());
         self.count(event);
         self.spans.learn(event);
+        if let Some(connection) = event.connection()
+            && self.spans.is_left_alone(connection.process)
+        {
+            sink.verdict(connection, Verdict::Ignore);
+            return;
+        }
         if let ProbeEvent::ServerName { connection, name, .. } = event {
             self.calls.server_name(*connection, name);
         }
@@ -206,6 +215,9 @@ impl Pipeline {
         for output in self.attempts.outputs() {
             match output {
                 attempts::Output::Count(counter, count) => self.counters.add(counter, count),
+                attempts::Output::Call(call) if self.spans.is_left_alone(call.connection.process) => {
+                    self.counters.add(Counter::CallsLeftAlone, 1);
+                }
                 attempts::Output::Call(call) => {
                     if let Some(metrics) = &mut self.metrics {
                         let process = self.spans.process(call.connection.process);

@@ -80,6 +80,8 @@ pub(super) struct Doctor {
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) spans: SpanOptions,
+    #[command(flatten)]
+    pub(super) kubernetes: KubernetesOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -184,6 +186,18 @@ pub(super) struct SpanOptions {
     /// came, the process ended, or five minutes have passed.
     #[arg(long)]
     pub(super) tool_loop: bool,
+}
+
+/// What is asked of Kubernetes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub(super) struct KubernetesOptions {
+    /// Ask the API server for the pods of this node, so that telemetry names pods, containers and workloads.
+    ///
+    /// Needs the right to list and watch pods.
+    #[cfg(feature = "k8s")]
+    #[arg(long, value_name = "NODE", env = "NODE_NAME", hide_env_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(super) kubernetes_node: Option<String>,
 }
 
 /// Releases of OpenTelemetry's gen_ai conventions.

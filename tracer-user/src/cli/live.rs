@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
-use super::arguments::SpanOptions;
+use super::arguments::{KubernetesOptions, SpanOptions};
 use super::failure::Failure;
 use super::gate::Gated;
+use super::pods::Pods;
 use super::recorder::{Place, Recorder};
 use super::signals::{Meant, Signals};
 use super::spans::{Stages, Standard};
@@ -25,6 +26,7 @@ pub(super) fn trace(
     target: Target<'_>,
     recording: Option<&Path>,
     options: &SpanOptions,
+    kubernetes: &KubernetesOptions,
 ) -> Result<ExitCode, Failure> {
     let command_owns_stdout = matches!(target, Target::Command { .. });
     let recording = recording
@@ -44,7 +46,7 @@ pub(super) fn trace(
         Target::Processes(pids) => Watched::Processes(pids),
         Target::Command { words, program } => Watched::Command(Gated::start(words, program)?),
     };
-    let session = match Session::start(&watched, stages, recording) {
+    let session = match Session::start(&watched, stages, recording, Pods::open(kubernetes)) {
         Ok(session) => session,
         Err(failure) => {
             if let Watched::Command(command) = watched {
@@ -66,6 +68,7 @@ enum Watched {
 
 struct Session {
     tracer: Tracer,
+    pods: Pods,
     scrubber: Scrubber,
     recorder: Recorder,
     stages: Stages,
@@ -90,7 +93,12 @@ struct Ending {
 }
 
 impl Session {
-    fn start(watched: &Watched, mut stages: Stages, recording: Option<Place>) -> Result<Self, Failure> {
+    fn start(
+        watched: &Watched,
+        mut stages: Stages,
+        recording: Option<Place>,
+        pods: Pods,
+    ) -> Result<Self, Failure> {
         let (scope, meant) = match watched {
             Watched::Host => (Scope::All, Meant::Us),
             Watched::Processes(pids) => (Scope::Processes(pids.clone()), Meant::Us),
@@ -112,6 +120,7 @@ impl Session {
         let recorder = Recorder::create(recording)?;
         Ok(Self {
             tracer,
+            pods,
             scrubber: Scrubber::new(),
             recorder,
             stages,
@@ -140,6 +149,7 @@ impl Session {
 
         let Self {
             tracer,
+            pods,
             scrubber,
             recorder,
             stages,
@@ -148,6 +158,7 @@ impl Session {
         let failure = failure.or(recorder.finish());
         let mut outcome = stages.finish();
         outcome.counters.merge(scrubber.counters());
+        outcome.counters.merge(&pods.counters());
         hint("taking the probes out…");
         tracer.stop();
         summary::tell(&outcome);
@@ -221,6 +232,7 @@ impl Session {
     fn poll(&mut self, wait: Duration) -> Result<Polled, probe::Error> {
         let Self {
             tracer,
+            pods,
             scrubber,
             recorder,
             stages,
@@ -231,10 +243,15 @@ impl Session {
             if let ProbeEvent::ProcessExit { process, .. } = &event {
                 exited.push(process.pid);
             }
-            let event = scrubber.scrub(event);
+            let event = scrubber.scrub(pods.tell(event));
             recorder.event(&event);
             stages.push(&event);
         })?;
+        for process in pods.news() {
+            let event = ProbeEvent::Process(process);
+            recorder.event(&event);
+            stages.push(&event);
+        }
         if events > 0 {
             recorder.flush();
         }

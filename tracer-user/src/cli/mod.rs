@@ -8,6 +8,7 @@ mod doctor;
 mod failure;
 mod gate;
 mod live;
+mod pods;
 mod prices;
 mod recorder;
 mod redaction;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use self::arguments::{Arguments, Command, LogOptions};
+use self::arguments::{Arguments, Command, KubernetesOptions, LogOptions};
 use self::failure::Failure;
 use self::target::Target;
 
@@ -48,16 +49,23 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     start_log(&arguments.log)?;
     match &arguments.command {
-        Command::Run(run) => live::trace(Target::Host, None, &run.spans),
-        Command::Attach(attach) => live::trace(Target::processes(&attach.pids)?, None, &attach.spans),
-        Command::Exec(exec) => live::trace(Target::command(&exec.command)?, None, &exec.spans),
+        Command::Run(run) => live::trace(Target::Host, None, &run.spans, &run.kubernetes),
+        Command::Attach(attach) => {
+            let target = Target::processes(&attach.pids)?;
+            live::trace(target, None, &attach.spans, &KubernetesOptions::default())
+        }
+        Command::Exec(exec) => {
+            let target = Target::command(&exec.command)?;
+            live::trace(target, None, &exec.spans, &KubernetesOptions::default())
+        }
         Command::Record(record) => {
             let target = if record.command.is_empty() {
                 Target::processes(&record.pids)?
             } else {
                 Target::command(&record.command)?
             };
-            live::trace(target, Some(&record.recording), &record.spans)
+            let recording = Some(record.recording.as_path());
+            live::trace(target, recording, &record.spans, &KubernetesOptions::default())
         }
         Command::Replay(replay) => replay::replay(&replay.file, &replay.spans),
         Command::Doctor(arguments) if arguments.files.is_empty() => doctor::examine(),

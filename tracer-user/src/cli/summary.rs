@@ -63,7 +63,8 @@ fn is_loss(counter: Counter) -> bool {
         | Counter::ConnectionsWanted
         | Counter::ConnectionsIgnored
         | Counter::ConnectionsHttp2
-        | Counter::DuplicateBytes => false,
+        | Counter::DuplicateBytes
+        | Counter::CallsLeftAlone => false,
         Counter::HpackDesynchronised
         | Counter::Http2BytesHidden
         | Counter::UnsynchronisedBytes
@@ -87,7 +88,9 @@ fn is_loss(counter: Counter) -> bool {
         | Counter::SpansDroppedExport
         | Counter::MetricsOverflowed
         | Counter::MetricsForgotten
-        | Counter::CaptureBlocksSkipped => true,
+        | Counter::CaptureBlocksSkipped
+        | Counter::PodsBeyondCap
+        | Counter::PodWatchFailures => true,
     }
 }
 

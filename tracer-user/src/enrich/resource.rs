@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{container, environment, service};
+use super::{container, environment, pod, service};
 use crate::event::{Host, Process, ProcessKey};
 use crate::genai::span::Value;
 
@@ -76,6 +76,9 @@ impl Resource {
         attributes.text(POD_UID, &container::pod_uid(&process.cgroup).unwrap_or_default());
         attributes.text(HOST_NAME, host.map(|host| host.name.as_str()).unwrap_or_default());
         attributes.text(OS_TYPE, "linux");
+        for (key, value) in process.pod.iter().flat_map(|pod| pod::attributes(pod)) {
+            attributes.set(Cow::Owned(key), value);
+        }
         for (key, value) in own {
             attributes.set(Cow::Owned(key), Value::String(Cow::Owned(value)));
         }
@@ -99,7 +102,8 @@ impl Resource {
     }
 }
 
-/// `OTEL_SERVICE_NAME`, else `service.name` of the process's own attributes, else told from what it runs.
+/// `OTEL_SERVICE_NAME`, else `service.name` of the process's own attributes, else the name of what its pod belongs to,
+/// else told from what it runs.
 fn service_name(process: &Process, own: &[(String, String)]) -> String {
     if let Some(name) = environment::service_name(&process.environment) {
         return name.to_owned();
@@ -109,7 +113,10 @@ fn service_name(process: &Process, own: &[(String, String)]) -> String {
         .find(|(key, value)| key == SERVICE_NAME && !value.is_empty())
     {
         Some((_, name)) => name.clone(),
-        None => service::name(&process.executable, &process.command_line),
+        None => match process.pod.as_deref().and_then(pod::service_name) {
+            Some(name) => name.to_owned(),
+            None => service::name(&process.executable, &process.command_line),
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Resource, Resources};
+use crate::event::pod::{Container, Pod, Workload, WorkloadKind};
 use crate::event::{Host, Process, ProcessKey};
 use crate::genai::span::Value;
 
@@ -125,6 +126,103 @@ fn a_process_in_a_pod_says_so() {
         text(&resource, "k8s.pod.uid"),
         Some("2c48913c-b29f-11e7-9350-020968147796")
     );
+}
+
+fn pod() -> Pod {
+    let text = |text: &str| text.to_owned();
+    let workload = |kind, name| Workload {
+        kind,
+        name: text(name),
+    };
+    Pod {
+        namespace: text("agents"),
+        name: text("chat-7d9f4-x2x7c"),
+        uid: text("2c48913c-b29f-11e7-9350-020968147796"),
+        node: text("node-3"),
+        workloads: vec![
+            workload(WorkloadKind::ReplicaSet, "chat-7d9f4"),
+            workload(WorkloadKind::Deployment, "chat"),
+        ],
+        container: Some(Container {
+            name: text("app"),
+            image: text("registry.local:5000/chat:1.4"),
+        }),
+        ..Pod::default()
+    }
+}
+
+#[test]
+fn a_pod_that_the_api_server_knows_is_told_in_full() {
+    let mut process = worker();
+    process.pod = Some(Arc::new(pod()));
+    let resource = Resource::of(&process, Some(&host("node-3")));
+    for (key, expected) in [
+        ("k8s.namespace.name", "agents"),
+        ("k8s.pod.name", "chat-7d9f4-x2x7c"),
+        ("k8s.pod.uid", "2c48913c-b29f-11e7-9350-020968147796"),
+        ("k8s.node.name", "node-3"),
+        ("k8s.replicaset.name", "chat-7d9f4"),
+        ("k8s.deployment.name", "chat"),
+        ("k8s.container.name", "app"),
+        ("container.image.name", "registry.local:5000/chat"),
+        ("service.name", "chat"),
+        ("service.namespace", "agents"),
+        ("service.version", "1.4"),
+        ("service.instance.id", "agents.chat-7d9f4-x2x7c.app"),
+    ] {
+        assert_eq!(text(&resource, key), Some(expected), "{key}");
+    }
+    assert_eq!(
+        resource.get("container.image.tags"),
+        Some(&Value::Strings(vec!["1.4".to_owned()]))
+    );
+}
+
+#[test]
+fn a_service_is_named_by_its_process_then_by_annotations_then_by_its_workload() {
+    let mut process = worker();
+    let mut told = pod();
+    let named = |process: &Process| Resource::of(process, None).service_name;
+
+    told.workloads.clear();
+    process.pod = Some(Arc::new(told.clone()));
+    assert_eq!(named(&process), "chat-7d9f4-x2x7c", "a bare pod");
+
+    told.workloads = vec![Workload {
+        kind: WorkloadKind::CronJob,
+        name: "nightly".to_owned(),
+    }];
+    process.pod = Some(Arc::new(told.clone()));
+    assert_eq!(named(&process), "nightly");
+
+    told.attributes = vec![("service.name".to_owned(), "digest".to_owned())];
+    process.pod = Some(Arc::new(told));
+    assert_eq!(named(&process), "digest");
+
+    set(
+        &mut process,
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "service.name=mine,k8s.pod.name=p",
+    );
+    let resource = Resource::of(&process, None);
+    assert_eq!(resource.service_name, "mine");
+    assert_eq!(
+        text(&resource, "k8s.pod.name"),
+        Some("p"),
+        "its own word goes first"
+    );
+    set(&mut process, "OTEL_SERVICE_NAME", "chat-api");
+    assert_eq!(named(&process), "chat-api");
+}
+
+#[test]
+fn a_pod_that_becomes_known_later_makes_a_new_resource() {
+    let mut resources = Resources::default();
+    let before = Arc::new(worker());
+    assert_eq!(resources.of(&before).service_name, "worker");
+    let mut process = worker();
+    process.pod = Some(Arc::new(pod()));
+    assert_eq!(resources.of(&Arc::new(process)).service_name, "chat");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Who made the calls: host and processes as they were told, so that each call becomes a span of its process.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::bedrock::Call;
 use crate::event::{Host, ProbeEvent, Process, ProcessKey};
 
+use super::capture::Capture;
 use super::control::Control;
 use super::options::Options;
 use super::span::Span;
@@ -74,7 +76,7 @@ impl Spans {
     pub fn spans(&mut self, call: &Call) -> Vec<Span> {
         let mut span = self.span(call);
         span.links.extend(self.control.link(call, &span));
-        let steps = spans_of_steps(call, &span, &self.host, &self.options);
+        let steps = spans_of_steps(call, &span, &self.host, &self.options_of(&span.process));
         [vec![span], steps].concat()
     }
 
@@ -86,7 +88,20 @@ impl Spans {
     /// The span of a call.
     pub fn span(&self, call: &Call) -> Span {
         let process = self.process(call.connection.process);
-        span_of(call, &self.host, process, &self.options)
+        let options = self.options_of(&process);
+        span_of(call, &self.host, process, &options)
+    }
+
+    /// What the telemetry of a process is to look like: its pod may keep content back.
+    fn options_of(&self, process: &Process) -> Cow<'_, Options> {
+        let wants_content = process.pod.as_ref().is_none_or(|pod| !pod.wishes.without_content);
+        if wants_content {
+            return Cow::Borrowed(&self.options);
+        }
+        Cow::Owned(Options {
+            capture: Capture::Nothing,
+            ..self.options.clone()
+        })
     }
 
     /// The span of a loop.
@@ -105,6 +120,14 @@ impl Spans {
             .get(&key)
             .cloned()
             .unwrap_or_else(|| Arc::new(unknown(key)))
+    }
+
+    /// Whether the pod of a process does not want any telemetry.
+    pub fn is_left_alone(&self, process: ProcessKey) -> bool {
+        self.processes
+            .get(&process)
+            .and_then(|process| process.pod.as_ref())
+            .is_some_and(|pod| pod.wishes.untraced)
     }
 
     fn make_room(&mut self) {

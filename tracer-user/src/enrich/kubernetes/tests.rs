@@ -1,0 +1,211 @@
+//! A node's day, against an API server that speaks real HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::Pods;
+use crate::counters::Counter;
+use crate::event::{Monotonic, ProbeEvent, Process, ProcessKey};
+use api_server::ApiServer;
+
+mod api_server;
+
+/// Longest wait for something that must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A UID and a container id that end with a number.
+fn uid(number: u8) -> String {
+    format!("2c48913c-b29f-11e7-9350-0209681477{number:02x}")
+}
+
+fn container(number: u8) -> String {
+    format!("{}{number:02x}", "9f".repeat(31))
+}
+
+fn pod(name: &str, number: u8) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "agents", "uid": uid(number), "resourceVersion": "100"},
+        "spec": {"nodeName": "node-3", "containers": [{"name": "app", "image": "chat:1"}]},
+        "status": {"containerStatuses": [
+            {"name": "app", "containerID": format!("containerd://{}", container(number))}
+        ]}
+    })
+}
+
+fn process(number: u8) -> Arc<Process> {
+    let (pod, container) = (uid(number).replace('-', "_"), container(number));
+    Arc::new(Process {
+        key: ProcessKey {
+            pid: 4000 + u32::from(number),
+            start_ns: 7,
+        },
+        parent_pid: 1,
+        executable: "/usr/bin/chat".to_owned(),
+        command_line: vec!["chat".to_owned()],
+        environment: Vec::new(),
+        cgroup: format!("/kubepods.slice/kubepods-pod{pod}.slice/cri-containerd-{container}.scope"),
+        pod: None,
+    })
+}
+
+fn watch(server: &ApiServer) -> Pods {
+    let pods = Pods::at("node-3", server.config()).unwrap();
+    assert!(pods.wait(PATIENCE), "no list came");
+    pods
+}
+
+/// Name of the pod that a process is told to be in.
+fn named(pods: &mut Pods, number: u8) -> Option<String> {
+    let ProbeEvent::Process(process) = pods.tell(ProbeEvent::Process(process(number))) else {
+        panic!("another event came back")
+    };
+    process.pod.as_ref().map(|pod| pod.name.clone())
+}
+
+fn wait_for(pods: &Pods, number: u8) {
+    let found = pods.shared.wait(PATIENCE, |directory| {
+        directory.find(Some(&container(number)), None).is_some()
+    });
+    assert!(found, "pod {number} was not told of");
+}
+
+#[test]
+fn a_process_gets_its_pod_from_the_list_and_a_later_one_from_the_watch() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    let mut pods = watch(&server);
+    assert_eq!(named(&mut pods, 1).as_deref(), Some("chat-1"));
+    assert_eq!(named(&mut pods, 2), None, "its pod is not known yet");
+    assert!(pods.news().is_empty(), "nothing changed since both were told");
+
+    let query = server.watches(1);
+    assert_eq!(query["fieldSelector"], "spec.nodeName=node-3");
+    assert_eq!(query["resourceVersion"], "100");
+    assert_eq!(query["allowWatchBookmarks"], "true");
+    let line = json!({"type": "ADDED", "object": pod("chat-2", 2)}).to_string() + "\n";
+    let (start, end) = line.split_at(line.len() / 2);
+    server.say(start);
+    server.say(end);
+    wait_for(&pods, 2);
+    let news = pods.news();
+    let names: Vec<_> = news
+        .iter()
+        .map(|process| (process.key.pid, process.pod.as_ref().unwrap().name.as_str()))
+        .collect();
+    assert_eq!(names, [(4002, "chat-2")]);
+    assert!(pods.news().is_empty(), "once is enough");
+}
+
+#[test]
+fn a_process_that_has_ended_is_no_news_any_more() {
+    let server = ApiServer::with(Vec::new());
+    let mut pods = watch(&server);
+    assert_eq!(named(&mut pods, 1), None);
+    pods.tell(ProbeEvent::ProcessExit {
+        process: process(1).key,
+        time: Monotonic(1),
+    });
+    server.watches(1);
+    server.say(&(json!({"type": "ADDED", "object": pod("chat-1", 1)}).to_string() + "\n"));
+    wait_for(&pods, 1);
+    assert!(pods.news().is_empty());
+}
+
+#[test]
+fn a_process_outside_of_containers_is_left_as_it_is() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    let mut pods = watch(&server);
+    let mut outside = Process::clone(&process(1));
+    outside.cgroup = "/system.slice/chat.service".to_owned();
+    let outside = Arc::new(outside);
+    let told = pods.tell(ProbeEvent::Process(Arc::clone(&outside)));
+    assert_eq!(told, ProbeEvent::Process(outside));
+}
+
+#[test]
+fn the_watch_goes_on_from_the_last_bookmark() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    let _pods = watch(&server);
+    server.watches(1);
+    let bookmark = json!({"type": "BOOKMARK", "object": {"kind": "Pod", "apiVersion": "v1",
+        "metadata": {"resourceVersion": "512", "creationTimestamp": null},
+        "spec": {"containers": null}, "status": {}}});
+    server.say(&(bookmark.to_string() + "\n"));
+    server.hang_up();
+    assert_eq!(server.watches(2)["resourceVersion"], "512");
+    assert_eq!(server.lists().len(), 1, "no second list was needed");
+}
+
+#[test]
+fn a_version_that_expired_brings_a_new_list_and_the_dead_are_remembered() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    let mut pods = watch(&server);
+    server.watches(1);
+    server.set_pods(vec![pod("chat-2", 2)]);
+    let expired = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {},
+        "status": "Failure", "message": "too old resource version: 100 (512)", "reason": "Expired", "code": 410}});
+    server.say(&(expired.to_string() + "\n"));
+    wait_for(&pods, 2);
+    assert_eq!(server.lists().len(), 2);
+    assert_eq!(named(&mut pods, 2).as_deref(), Some("chat-2"));
+    assert_eq!(
+        named(&mut pods, 1).as_deref(),
+        Some("chat-1"),
+        "its last spans may still come"
+    );
+    assert_eq!(
+        pods.counters().get(Counter::PodWatchFailures),
+        0,
+        "this is how watches are"
+    );
+}
+
+#[test]
+fn an_outage_leaves_what_was_known_and_the_watch_comes_back() {
+    let mut server = ApiServer::with(vec![pod("chat-1", 1)]);
+    let mut pods = watch(&server);
+    server.watches(1);
+    server.go_away();
+    let noticed = pods.shared.wait(PATIENCE, |directory| {
+        directory.counters().get(Counter::PodWatchFailures) > 0
+    });
+    assert!(noticed);
+    assert_eq!(named(&mut pods, 1).as_deref(), Some("chat-1"));
+
+    server.come_back();
+    server.watches(2);
+    server.say(&(json!({"type": "MODIFIED", "object": pod("chat-2", 2)}).to_string() + "\n"));
+    wait_for(&pods, 2);
+    assert_eq!(named(&mut pods, 1).as_deref(), Some("chat-1"));
+}
+
+#[test]
+fn a_service_account_that_may_not_list_is_asked_about_again() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    server.refuse(Some(StatusCode::FORBIDDEN));
+    let mut pods = Pods::at("node-3", server.config()).unwrap();
+    let refused = pods.shared.wait(PATIENCE, |directory| {
+        directory.counters().get(Counter::PodWatchFailures) > 0
+    });
+    assert!(refused);
+    assert_eq!(named(&mut pods, 1), None);
+
+    server.refuse(None);
+    assert!(pods.wait(PATIENCE), "the right was granted");
+    assert_eq!(pods.news().len(), 1);
+}
+
+#[test]
+fn an_api_server_behind_tls_can_be_spoken_to() {
+    // Nobody listens there: it is about the choice of a provider for TLS, which would panic.
+    let config = kube::Config::new("https://127.0.0.1:1".parse().unwrap());
+    let pods = Pods::at("node-3", config).unwrap();
+    let failed = pods.shared.wait(PATIENCE, |directory| {
+        directory.counters().get(Counter::PodWatchFailures) > 0
+    });
+    assert!(failed);
+}

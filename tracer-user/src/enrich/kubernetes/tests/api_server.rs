@@ -1,0 +1,206 @@
+//! An API server as far as one watch needs it: real HTTP, chunked answers, and everything that goes wrong with them.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// Longest wait for a request.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) struct ApiServer {
+    address: SocketAddr,
+    desk: Arc<Desk>,
+    /// `None` during an outage.
+    runtime: Option<Runtime>,
+}
+
+#[derive(Default)]
+struct Desk {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    pods: Vec<Value>,
+    version: u64,
+    /// What every request is answered with, instead of pods.
+    refusal: Option<StatusCode>,
+    /// Queries of the lists and watches so far.
+    lists: Vec<HashMap<String, String>>,
+    watches: Vec<HashMap<String, String>>,
+    /// The watch under way.
+    watch: Option<UnboundedSender<Bytes>>,
+}
+
+impl ApiServer {
+    pub(super) fn with(pods: Vec<Value>) -> Self {
+        let desk = Arc::new(Desk::default());
+        desk.state().pods = pods;
+        desk.state().version = 100;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut server = Self {
+            address,
+            desk,
+            runtime: None,
+        };
+        server.serve(listener);
+        server
+    }
+
+    pub(super) fn config(&self) -> kube::Config {
+        kube::Config::new(format!("http://{}", self.address).parse().unwrap())
+    }
+
+    /// What the next list says.
+    pub(super) fn set_pods(&self, pods: Vec<Value>) {
+        self.desk.state().pods = pods;
+    }
+
+    /// Answers every request with this status from now on, or as usual again.
+    pub(super) fn refuse(&self, status: Option<StatusCode>) {
+        self.desk.state().refusal = status;
+    }
+
+    /// Waits until this many watches have begun in all; gives the query of the last.
+    pub(super) fn watches(&self, number: usize) -> HashMap<String, String> {
+        let (state, _) = self
+            .desk
+            .arrived
+            .wait_timeout_while(self.desk.state(), PATIENCE, |state| state.watches.len() < number)
+            .unwrap();
+        assert!(state.watches.len() >= number, "no watch came");
+        state.watches.last().unwrap().clone()
+    }
+
+    pub(super) fn lists(&self) -> Vec<HashMap<String, String>> {
+        self.desk.state().lists.clone()
+    }
+
+    /// Says something on the watch under way, in a chunk of its own.
+    pub(super) fn say(&self, text: &str) {
+        let state = self.desk.state();
+        let watch = state.watch.as_ref().expect("a watch is under way");
+        watch.send(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+    }
+
+    /// Ends the answer to the watch, as servers do every few minutes.
+    pub(super) fn hang_up(&self) {
+        self.desk.state().watch = None;
+    }
+
+    /// Goes away with all connections.
+    pub(super) fn go_away(&mut self) {
+        self.hang_up();
+        self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
+    }
+
+    /// Comes back at the same address.
+    pub(super) fn come_back(&mut self) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        // Tokio's socket may take an address whose last connections linger.
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind(self.address))
+            .unwrap();
+        self.serve(listener.into_std().unwrap());
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
+        listener.set_nonblocking(true).unwrap();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let desk = Arc::clone(&self.desk);
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let desk = Arc::clone(&desk);
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| {
+                        let answer = desk.answer(&request);
+                        async move { Ok::<_, Infallible>(answer) }
+                    });
+                    // A client that goes away is no concern of a server.
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(socket), service)
+                        .await
+                        .ok();
+                });
+            }
+        });
+        self.runtime = Some(runtime);
+    }
+}
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>> {
+        assert_eq!(request.uri().path(), "/api/v1/pods");
+        let query: HashMap<String, String> = request
+            .uri()
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(key, value)| {
+                let value = percent_encoding::percent_decode_str(value).decode_utf8().unwrap();
+                (key.to_owned(), value.into_owned())
+            })
+            .collect();
+        let mut state = self.state();
+        if let Some(status) = state.refusal {
+            let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "not you",
+                "reason": "Forbidden", "code": status.as_u16()});
+            return respond(status, &body);
+        }
+        if query.get("watch").is_none_or(|watch| watch != "true") {
+            state.lists.push(query);
+            let version = state.version.to_string();
+            let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": version},
+                "items": state.pods});
+            return respond(StatusCode::OK, &list);
+        }
+        state.watches.push(query);
+        let (sender, receiver) = unbounded_channel();
+        state.watch = Some(sender);
+        drop(state);
+        self.arrived.notify_all();
+        let chunks = stream::unfold(receiver, |mut receiver| async {
+            let chunk = receiver.recv().await?;
+            Some((Ok(Frame::data(chunk)), receiver))
+        });
+        Response::builder()
+            .header("content-type", "application/json")
+            .body(StreamBody::new(chunks).boxed())
+            .unwrap()
+    }
+}
+
+fn respond(status: StatusCode, body: &Value) -> Response<BoxBody<Bytes, Infallible>> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body.to_string())).boxed())
+        .unwrap()
+}

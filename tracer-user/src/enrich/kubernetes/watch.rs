@@ -1,0 +1,168 @@
+//! The thread that listens to the API server.
+
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Config};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+
+use super::Error;
+use super::directory::Directory;
+use super::object::{Entry, PodObject, resource};
+use crate::counters::Counter;
+
+/// Longest wait for a connection to the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What both sides know.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    directory: Mutex<Directory>,
+    changed: Condvar,
+    /// Goes up with every change of the directory.
+    pub(super) version: AtomicU64,
+    closing: Notify,
+}
+
+impl Shared {
+    /// The directory as it is now.
+    pub(super) fn directory(&self) -> MutexGuard<'_, Directory> {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the directory is as wished, for no longer than `patience`. Says whether it is.
+    pub(super) fn wait(&self, patience: Duration, wished: impl Fn(&Directory) -> bool) -> bool {
+        let (directory, _) = self
+            .changed
+            .wait_timeout_while(self.directory(), patience, |directory| !wished(directory))
+            .unwrap_or_else(PoisonError::into_inner);
+        wished(&directory)
+    }
+
+    /// Ends the thread.
+    pub(super) fn close(&self) {
+        self.closing.notify_one();
+    }
+
+    fn take(&self, event: Event<PodObject>) {
+        let mut directory = self.directory();
+        let is_news = match event {
+            Event::Init => {
+                directory.list_begins();
+                false
+            }
+            Event::InitApply(pod) | Event::Apply(pod) => {
+                Entry::of(pod).is_some_and(|entry| directory.apply(entry))
+            }
+            Event::InitDone => {
+                directory.list_ends();
+                true
+            }
+            Event::Delete(pod) => {
+                directory.delete(pod.metadata.uid.as_deref().unwrap_or_default());
+                false
+            }
+        };
+        if is_news {
+            self.version.fetch_add(1, Ordering::Release);
+        }
+        self.changed.notify_all();
+    }
+
+    fn failed(&self) {
+        self.directory().count(Counter::PodWatchFailures);
+        self.changed.notify_all();
+    }
+}
+
+/// An event loop for one thread.
+pub(super) fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Starts to listen.
+pub(super) fn start(
+    node: &str,
+    mut config: Config,
+    runtime: Runtime,
+    shared: Arc<Shared>,
+) -> Result<JoinHandle<()>, Error> {
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    let client = {
+        let _inside = runtime.enter();
+        Client::try_from(config).map_err(Box::new)?
+    };
+    let node = node.to_owned();
+    let thread = thread::Builder::new().name("pods".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = shared.closing.notified() => {}
+                () = follow(client, &node, &shared) => {}
+            }
+        });
+        // Name look-ups run on threads that would be waited for.
+        runtime.shutdown_background();
+    })?;
+    Ok(thread)
+}
+
+/// Lists, then watches, and begins again as often as it takes.
+async fn follow(client: Client, node: &str, shared: &Shared) {
+    let api: Api<PodObject> = Api::all_with(client, &resource());
+    let wanted = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
+    let mut events = pin!(watcher(api, wanted).default_backoff());
+    let mut is_away = false;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                if is_away {
+                    tracing::info!("the API server answers again");
+                    is_away = false;
+                }
+                shared.take(event);
+            }
+            // The server forgot where we were, as it does after a while: a new list follows.
+            Err(watcher::Error::WatchError(status)) if status.code == GONE => {
+                tracing::debug!("the watch on pods begins anew");
+            }
+            Err(error) => {
+                if is_away {
+                    tracing::debug!(%error, "the API server still does not tell of pods");
+                } else {
+                    tracing::warn!(
+                        %error,
+                        remedy = remedy(&error),
+                        "the API server does not tell of pods; what is known of them stays, and it is asked again"
+                    );
+                    is_away = true;
+                }
+                shared.failed();
+            }
+        }
+    }
+}
+
+/// HTTP status of a resource version that is too old.
+const GONE: u16 = 410;
+
+fn remedy(error: &watcher::Error) -> &'static str {
+    let code = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
+        watcher::Error::WatchError(status) => status.code,
+        _ => 0,
+    };
+    match code {
+        401 => "check the service account's token: is automountServiceAccountToken on?",
+        403 => "let the service account list and watch pods: see the ClusterRole in deploy/kubernetes",
+        _ => "check that this node reaches the API server",
+    }
+}
