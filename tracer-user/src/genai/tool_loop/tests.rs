@@ -15,7 +15,7 @@ use crate::genai::{Options, Spans, semconv};
 const SECOND: u64 = 1_000_000_000;
 
 /// A call of one second over a connection of its own.
-fn call(pid: u32, start: u64, results: &[&str], asks: &[&str]) -> Box<Call> {
+fn call(pid: u32, start: u64, results: &[&str], asks: &[&str]) -> Call {
     let mut call = Play::converse()
         .request("{}")
         .response(200, &[])
@@ -33,7 +33,7 @@ fn call(pid: u32, start: u64, results: &[&str], asks: &[&str]) -> Box<Call> {
             name: Some("weather".into()),
         })
         .collect();
-    Box::new(call)
+    call
 }
 
 /// What comes out, in a word each.
@@ -66,9 +66,9 @@ fn told(loops: &mut ToolLoops) -> Vec<String> {
         .collect()
 }
 
-fn play(loops: &mut ToolLoops, calls: Vec<Box<Call>>) -> Vec<String> {
+fn play(loops: &mut ToolLoops, calls: Vec<Call>) -> Vec<String> {
     for call in calls {
-        loops.call(call);
+        loops.call(Box::new(call));
     }
     told(loops)
 }
@@ -198,7 +198,7 @@ fn a_call_that_fails_within_a_loop_may_be_made_again() {
     );
 }
 
-fn refused_at(mut call: Box<Call>, start: u64) -> Box<Call> {
+fn refused_at(mut call: Call, start: u64) -> Call {
     call.timings.request = Monotonic(start * SECOND);
     call.timings.end = Monotonic((start + 1) * SECOND);
     call
@@ -241,7 +241,7 @@ fn spans(parents: [Option<&str>; 3]) -> Vec<Span> {
     ];
     for (mut call, parent) in calls.into_iter().zip(parents) {
         call.trace.traceparent = parent.map(str::to_owned);
-        loops.call(call);
+        loops.call(Box::new(call));
     }
     loops
         .outputs()
@@ -347,7 +347,7 @@ proptest! {
         lengths in prop::collection::vec((1_u32..4, 1_u64..5), 1..6),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 64),
     ) {
-        let mut steps: Vec<VecDeque<Box<Call>>> = lengths
+        let mut steps: Vec<VecDeque<Call>> = lengths
             .iter()
             .zip(0_u64..)
             .map(|((pid, length), number)| {
@@ -370,7 +370,7 @@ proptest! {
                 break;
             }
             if let Some(call) = steps[left[pick.index(left.len())]].pop_front() {
-                loops.call(call);
+                loops.call(Box::new(call));
             }
         }
         let mut found = told(&mut loops);
