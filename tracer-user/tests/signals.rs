@@ -1,5 +1,12 @@
 //! `docs/signals.md` tells of every name that is emitted, and of no other.
 
+#[path = "signals/observed.rs"]
+mod observed;
+#[path = "signals/page.rs"]
+mod page;
+#[path = "signals/registry.rs"]
+mod registry;
+
 use std::collections::BTreeSet;
 
 use tracer_user::genai::cost::Unpriced;

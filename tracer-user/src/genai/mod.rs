@@ -9,6 +9,7 @@ mod content;
 mod control;
 mod convention;
 pub mod cost;
+mod details;
 mod failure;
 mod ids;
 pub mod metrics;

@@ -257,6 +257,8 @@ names! { EVENTS "Every event of a span."
 
     /// An event-stream told of a failure.
     EXCEPTION_EVENT = "exception";
+    /// What was said in a call.
+    DETAILS_EVENT = "gen_ai.client.inference.operation.details";
     /// One of several attempts of the call.
     ATTEMPT_EVENT = "geophone.attempt";
 }

@@ -11,7 +11,7 @@ use super::content::Documents;
 use super::failure::{failed, finish_reasons};
 use super::operation::{operation_name, span_name};
 use super::span::{Span, SpanEvent, SpanKind, SpanStatus};
-use super::{ids, semconv};
+use super::{details, ids, semconv};
 
 /// The span of a call.
 pub fn span_of(call: &Call, host: &Host, process: Arc<Process>, options: &Options) -> Span {
@@ -37,6 +37,11 @@ pub fn span_of(call: &Call, host: &Host, process: Arc<Process>, options: &Option
         documents: documents.as_ref(),
     });
     let start_unix_ns = wall(host, call.timings.request);
+    let end_unix_ns = wall(host, call.timings.end).max(start_unix_ns);
+    let details = documents
+        .as_ref()
+        .filter(|_| options.capture.on_events())
+        .map(|said| details::event(call, operation, &finish_reasons, said, end_unix_ns));
     let mut span = Span {
         process,
         trace_id,
@@ -45,9 +50,9 @@ pub fn span_of(call: &Call, host: &Host, process: Arc<Process>, options: &Option
         name: span_name(call, operation),
         kind: SpanKind::Client,
         start_unix_ns,
-        end_unix_ns: wall(host, call.timings.end).max(start_unix_ns),
+        end_unix_ns,
         attributes,
-        events: events(call, host),
+        events: events(call, host).into_iter().chain(details).collect(),
         links: Vec::new(),
         status: failed.map_or(SpanStatus::Unset, |failed| SpanStatus::Error {
             description: failed.description,

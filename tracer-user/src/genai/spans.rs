@@ -10,6 +10,7 @@ use crate::event::{Host, ProbeEvent, Process, ProcessKey};
 use super::capture::Capture;
 use super::control::Control;
 use super::options::Options;
+use super::redaction::Hits;
 use super::span::Span;
 use super::span_builder::span_of;
 use super::steps::spans_of_steps;
@@ -76,7 +77,10 @@ impl Spans {
     pub fn spans(&mut self, call: &Call) -> Vec<Span> {
         let mut span = self.span(call);
         span.links.extend(self.control.link(call, &span));
-        let steps = spans_of_steps(call, &span, &self.host, &self.options_of(&span.process));
+        let mut steps = spans_of_steps(call, &span, &self.host, &self.options_of(&span.process));
+        for step in &mut steps {
+            self.options.redaction.span(step, Hits::new());
+        }
         [vec![span], steps].concat()
     }
 

@@ -8,6 +8,7 @@ mod compare;
 mod holed;
 mod recording;
 mod serving;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -2,14 +2,20 @@
 
 use serde_json::Value;
 
+use crate::genai::content::Documents;
 use crate::genai::semconv;
 
 use super::{List, Subject};
 
 pub(super) fn add(list: &mut List, subject: Subject<'_>) {
-    let Some(documents) = subject.documents.filter(|_| subject.options.capture.on_spans()) else {
-        return;
-    };
+    let wanted = subject.options.capture.on_spans();
+    if let Some(documents) = subject.documents.filter(|_| wanted) {
+        add_documents(list, documents);
+    }
+}
+
+/// What was said, on a span or an event.
+pub(in crate::genai) fn add_documents(list: &mut List, documents: &Documents) {
     list.string(semconv::INPUT_MESSAGES, text(documents.input.as_ref()));
     list.string(semconv::OUTPUT_MESSAGES, text(documents.output.as_ref()));
     list.string(semconv::SYSTEM_INSTRUCTIONS, text(documents.system.as_ref()));

@@ -22,6 +22,7 @@ use super::options::Options;
 use super::span::Attribute;
 
 pub(super) use attempts::of_attempts;
+pub(super) use content::add_documents;
 pub(super) use identity::add_session;
 pub(super) use list::List;
 

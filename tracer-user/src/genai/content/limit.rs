@@ -1,7 +1,7 @@
 //! How long a content attribute may be: long texts are cut at their end, and of too many the rest is left out. Both are marked
 //! where it happened, and what is left is well-formed.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde_json::{Value, json};
@@ -95,7 +95,8 @@ fn cut_texts(value: &mut Value, most: usize) -> bool {
             let end = text.floor_char_boundary(most);
             let rest = text.len() - end;
             text.truncate(end);
-            *text += &format!("… [cut: {rest} bytes more]");
+            // Writing to a string does not fail.
+            write!(text, "… [cut: {rest} bytes more]").ok();
             true
         }
         Value::Array(items) => items

@@ -83,12 +83,18 @@ impl Sink for Found {
 
 /// The spans of a connection of which each read and write takes so many bytes at most, content included.
 pub(crate) fn trace(passed: &Passed, piece: usize, holes: &[Hole]) -> Vec<Span> {
-    let mut found = Found::default();
-    let mut scrubber = Scrubber::new();
-    let mut pipeline = Pipeline::new(Settings {
+    let settings = Settings {
         content: Capture::Span,
         ..Settings::default()
-    });
+    };
+    trace_with(settings, passed, piece, holes)
+}
+
+/// The same with other settings.
+pub(crate) fn trace_with(settings: Settings, passed: &Passed, piece: usize, holes: &[Hole]) -> Vec<Span> {
+    let mut found = Found::default();
+    let mut scrubber = Scrubber::new();
+    let mut pipeline = Pipeline::new(settings);
     let mut push = |event: ProbeEvent<'_>| pipeline.push(&scrubber.scrub(event), &mut found);
     push(ProbeEvent::Host(Host {
         boot_id: "6c5f4bd0-0000-4000-8000-000000000000".into(),
