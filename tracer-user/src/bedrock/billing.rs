@@ -29,6 +29,18 @@ pub enum ServiceTier {
 }
 
 impl ServiceTier {
+    /// Its word in headers and bodies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "default",
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+            Self::Reserved => "reserved",
+            Self::Batch => "batch",
+            Self::Other => "other",
+        }
+    }
+
     /// Reads the word of a header or body.
     pub(super) fn of(word: &str) -> Self {
         match word {

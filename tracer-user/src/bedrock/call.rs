@@ -9,6 +9,8 @@ use super::billing::Billing;
 use super::content::Content;
 use super::failure::Failure;
 use super::family::Task;
+use super::family::beside::Job;
+use super::guardrail::Guardrail;
 use super::pace::Pace;
 use super::parameters::Parameters;
 use super::route::Route;
@@ -60,6 +62,10 @@ pub struct Call {
     pub tool_loop: Option<Origin>,
     /// Ids of the tool calls whose results the request carries, if they were asked for.
     pub tool_results: Vec<String>,
+    /// Tokens that a request would be, where that was asked.
+    pub counted_tokens: Option<u64>,
+    /// A job that runs by itself.
+    pub job: Job,
     /// Guardrail that was asked for and what it did.
     pub guardrail: Guardrail,
     /// What it says about a hosted agent.
@@ -186,17 +192,6 @@ pub struct ToolCall {
     pub id: Option<String>,
     /// Name of the tool.
     pub name: Option<String>,
-}
-
-/// A guardrail and what it did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Guardrail {
-    /// Id or ARN in the request.
-    pub id: Option<String>,
-    /// Version in the request.
-    pub version: Option<String>,
-    /// Whether it stepped in, where the answer says so.
-    pub intervened: Option<bool>,
 }
 
 /// When what passed.

@@ -15,6 +15,7 @@ mod envelope;
 mod exchange;
 pub mod failure;
 pub mod family;
+pub mod guardrail;
 mod headers;
 pub mod histogram;
 pub mod json;

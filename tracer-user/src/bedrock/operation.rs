@@ -120,9 +120,9 @@ operations! {
     /// Checks without a guardrail resource.
     InvokeGuardrailChecks, Runtime, Auxiliary, Bedrock, ["POST" "guardrail-checks/invoke"];
     /// A job whose result goes to S3.
-    StartAsyncInvoke, Runtime, Auxiliary, Bedrock, ["POST" "async-invoke"];
+    StartAsyncInvoke, Runtime, Model, Bedrock, ["POST" "async-invoke"];
     /// State of such a job.
-    GetAsyncInvoke, Runtime, Housekeeping, Bedrock, ["GET" "async-invoke/{job}"];
+    GetAsyncInvoke, Runtime, Auxiliary, Bedrock, ["GET" "async-invoke/{job}"];
     /// Such jobs.
     ListAsyncInvokes, Runtime, Housekeeping, Bedrock, ["GET" "async-invoke"];
     /// `OpenAI`'s Chat Completions.

@@ -10,7 +10,7 @@ use super::assembly::Assembly;
 use super::body::Body;
 use super::content::Content;
 use super::family::compatible::Dialect;
-use super::family::{Facts, Family, converse, speech};
+use super::family::{Facts, Family, beside, converse, speech};
 use super::json::{self, Json, Malformed};
 use super::operation::Operation;
 
@@ -27,6 +27,12 @@ enum Shape {
     Agent,
     /// Another vendor's way of speaking.
     Compatible(Dialect),
+    /// A guardrail asked by itself.
+    Guardrail,
+    /// Tokens counted.
+    Count,
+    /// A job that runs by itself.
+    Job,
     /// Not looked into.
     Opaque,
 }
@@ -56,6 +62,9 @@ impl Reading {
             Operation::ChatCompletions => Shape::Compatible(Dialect::ChatCompletions),
             Operation::Responses => Shape::Compatible(Dialect::Responses),
             Operation::Messages => Shape::Compatible(Dialect::Messages),
+            Operation::ApplyGuardrail | Operation::InvokeGuardrailChecks => Shape::Guardrail,
+            Operation::CountTokens | Operation::MessagesCountTokens => Shape::Count,
+            Operation::StartAsyncInvoke | Operation::GetAsyncInvoke => Shape::Job,
             _ => Shape::Opaque,
         };
         let content = content && shape != Shape::Opaque;
@@ -106,6 +115,9 @@ impl Reading {
             Shape::Family => self.family_of(body).request(body, &mut self.facts),
             Shape::Agent => agent::request(body, &mut self.facts),
             Shape::Compatible(dialect) => dialect.request(body, &mut self.facts),
+            Shape::Guardrail => beside::guardrail_request(body, &mut self.facts),
+            Shape::Count => beside::count_request(body, &mut self.facts),
+            Shape::Job => beside::job_request(body, &mut self.facts),
             Shape::Speech | Shape::Opaque => Ok(()),
         }
     }
@@ -130,6 +142,9 @@ impl Reading {
             Shape::Converse => converse::response(body, &mut self.facts),
             Shape::Family => self.family_of(body).response(body, &mut self.facts),
             Shape::Compatible(dialect) => dialect.response(body, &mut self.facts),
+            Shape::Guardrail => beside::guardrail_response(body, &mut self.facts),
+            Shape::Count => beside::count_response(body, &mut self.facts),
+            Shape::Job => beside::job_response(body, &mut self.facts),
             Shape::Agent | Shape::Speech | Shape::Opaque => Ok(()),
         }
     }
@@ -150,7 +165,12 @@ impl Reading {
                 speech::answered(Json::new(&json::text(&chunk_bytes(payload)?)), &mut self.facts)
             }
             Shape::Agent => agent::event(event_type, payload, time, &mut self.facts, &mut self.assembly),
-            Shape::Family | Shape::Speech | Shape::Compatible(_) => Ok(()),
+            Shape::Family
+            | Shape::Speech
+            | Shape::Compatible(_)
+            | Shape::Guardrail
+            | Shape::Count
+            | Shape::Job => Ok(()),
             Shape::Opaque => {
                 self.facts.spoke |= matches!(
                     event_type,
@@ -170,7 +190,14 @@ impl Reading {
     pub(super) fn server_sent(&mut self, data: &[u8]) -> Result<(), Malformed> {
         match self.shape {
             Shape::Compatible(dialect) => dialect.event(data, &mut self.facts, &mut self.assembly),
-            Shape::Converse | Shape::Family | Shape::Speech | Shape::Agent | Shape::Opaque => Ok(()),
+            Shape::Converse
+            | Shape::Family
+            | Shape::Speech
+            | Shape::Agent
+            | Shape::Guardrail
+            | Shape::Count
+            | Shape::Job
+            | Shape::Opaque => Ok(()),
         }
     }
 

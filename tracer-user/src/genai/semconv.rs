@@ -163,6 +163,30 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     GUARDRAIL_VERSION = "geophone.guardrail.version";
     /// Whether it stepped in.
     GUARDRAIL_INTERVENED = "geophone.guardrail.intervened";
+    /// Why it did, in the service's words.
+    GUARDRAIL_REASON = "geophone.guardrail.reason";
+    /// What it found: policy, rule, action.
+    GUARDRAIL_FINDINGS = "geophone.guardrail.findings";
+    /// Units of text it looked at, by policy.
+    GUARDRAIL_UNITS = "geophone.guardrail.units";
+    /// Seconds it took.
+    GUARDRAIL_DURATION = "geophone.guardrail.duration";
+    /// Whether it was asked about an input or an output.
+    GUARDRAIL_SOURCE = "geophone.guardrail.source";
+    /// Tokens that a request would be.
+    COUNTED_TOKENS = "geophone.counted_tokens";
+    /// A job that runs by itself.
+    JOB_ARN = "geophone.job.arn";
+    /// How it stands.
+    JOB_STATUS = "geophone.job.status";
+    /// Why it failed.
+    JOB_FAILURE = "geophone.job.failure";
+    /// Where its result goes.
+    JOB_OUTPUT = "geophone.job.output";
+    /// Tier of service.
+    SERVICE_TIER = "geophone.service_tier";
+    /// The faster hardware served.
+    LATENCY_OPTIMISED = "geophone.latency_optimised";
     /// Seconds that Bedrock says it took.
     SERVER_DURATION = "geophone.server.duration";
     /// The same for all attempts of one call.

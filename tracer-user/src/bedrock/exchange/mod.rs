@@ -13,9 +13,11 @@ use super::agent::AgentFacts;
 use super::attempt::{Attempt, Begun, Digester};
 use super::billing::Billing;
 use super::body::{Body, Keep};
-use super::call::{Call, Gaps, Guardrail, Timings, Usage};
+use super::call::{Call, Gaps, Timings, Usage};
 use super::envelope::Envelopes;
 use super::family::Task;
+use super::family::beside::Job;
+use super::guardrail::Guardrail;
 use super::headers;
 use super::json::Json;
 use super::operation::Purpose;
@@ -81,8 +83,12 @@ impl Exchange {
                 .guardrail
                 .clone()
                 .or_else(|| headers::value(fields, "x-amzn-bedrock-guardrailidentifier")),
-            version: headers::value(fields, "x-amzn-bedrock-guardrailversion"),
-            intervened: None,
+            version: route
+                .resource
+                .guardrail_version
+                .clone()
+                .or_else(|| headers::value(fields, "x-amzn-bedrock-guardrailversion")),
+            ..Guardrail::default()
         };
         reading.facts.billing = headers::billing(fields);
         Self {
@@ -124,6 +130,8 @@ impl Exchange {
                 tool_calls: Vec::new(),
                 tool_results: Vec::new(),
                 tool_loop: None,
+                counted_tokens: None,
+                job: Job::default(),
                 guardrail: Guardrail::default(),
                 agent: AgentFacts::default(),
                 steps: Vec::new(),

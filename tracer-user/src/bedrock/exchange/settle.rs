@@ -51,6 +51,8 @@ impl Exchange {
             response_id,
             response_model,
             tool_calls,
+            counted_tokens,
+            job,
             guardrail,
             server_latency_ms,
             mut usage,
@@ -74,6 +76,8 @@ impl Exchange {
         call.response_model = response_model;
         call.tool_calls = tool_calls;
         call.tool_results = tool_results.map(ToolResults::finish).unwrap_or_default();
+        call.counted_tokens = counted_tokens;
+        call.job = job;
         call.guardrail = guardrail;
         call.server_latency_ms = server_latency_ms;
         call.billing = billing;

@@ -26,6 +26,7 @@ const UNKNOWN_ROUTE: Route = Route {
         session: None,
         knowledge_base: None,
         guardrail: None,
+        guardrail_version: None,
     },
 };
 

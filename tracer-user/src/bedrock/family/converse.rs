@@ -105,7 +105,7 @@ fn answer(message: Json<'_>, facts: &mut Facts) {
     facts.spoke = true;
     if let Some(content) = message.member("content") {
         let _broken = content.items(|block| {
-            if let Some(tool) = block.member("toolUse") {
+            if let Some(tool) = block.member("toolUse").filter(|tool| awaits_an_answer(*tool)) {
                 facts.tool_call(
                     tool.member("toolUseId").and_then(Json::text),
                     tool.member("name").and_then(Json::text),
@@ -135,7 +135,10 @@ pub(in crate::bedrock) fn event(
     };
     match kind {
         "contentBlockStart" => {
-            if let Some(tool) = value.at(&["start", "toolUse"]) {
+            if let Some(tool) = value
+                .at(&["start", "toolUse"])
+                .filter(|tool| awaits_an_answer(*tool))
+            {
                 assembly.tool(
                     index(),
                     tool.member("toolUseId").and_then(Json::text),
@@ -194,10 +197,15 @@ fn metadata(name: &str, value: Json<'_>, facts: &mut Facts) {
             &mut facts.server_latency_ms,
             value.member("latencyMs").and_then(Json::count),
         ),
-        "trace" => set(
-            &mut facts.response_model,
-            value.at(&["promptRouter", "invokedModelId"]).and_then(Json::text),
-        ),
+        "trace" => {
+            set(
+                &mut facts.response_model,
+                value.at(&["promptRouter", "invokedModelId"]).and_then(Json::text),
+            );
+            if let Some(trace) = value.member("guardrail") {
+                facts.guardrail.take_trace(trace);
+            }
+        }
         "serviceTier" | "performanceConfig" => facts.billing.take(name, value),
         _ => {}
     }
@@ -222,6 +230,11 @@ pub(super) fn usage(value: Json<'_>, usage: &mut Usage) {
         }
         _ => {}
     });
+}
+
+/// Whether the application has to make the call; what the server's own tools do is not one.
+fn awaits_an_answer(tool: Json<'_>) -> bool {
+    tool.member("type").and_then(Json::text).as_deref() != Some("server_tool_use")
 }
 
 /// A streamed answer that is over.

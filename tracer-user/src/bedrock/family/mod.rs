@@ -3,6 +3,7 @@
 //! A family is told by the model id, or, behind an opaque ARN, by the body. Every family reads into the same [`Facts`].
 
 pub(super) mod anthropic;
+pub mod beside;
 mod blocks;
 mod chat;
 mod cohere;
@@ -24,12 +25,15 @@ mod titan;
 mod video;
 
 use super::agent::Agent;
+use beside::Job;
+
 use super::assembly::Assembly;
 use super::billing::Billing;
 use super::body::Body;
-use super::call::{Guardrail, MAX_STOP_REASONS, MAX_TOOL_CALLS, ToolCall, Usage};
+use super::call::{MAX_STOP_REASONS, MAX_TOOL_CALLS, ToolCall, Usage};
 use super::content::{Content, Message};
 use super::failure::ErrorBody;
+use super::guardrail::Guardrail;
 use super::json::{Json, Malformed};
 use super::parameters::Parameters;
 use super::session::Session;
@@ -56,6 +60,10 @@ pub struct Facts {
     pub response_model: Option<String>,
     /// Tools the model asks for.
     pub tool_calls: Vec<ToolCall>,
+    /// Tokens that a request would be.
+    pub counted_tokens: Option<u64>,
+    /// A job that runs by itself.
+    pub job: Job,
     /// The guardrail.
     pub guardrail: Guardrail,
     /// Time Bedrock says it took.
@@ -166,19 +174,15 @@ impl Facts {
             "amazon-bedrock-guardrailAction" => {
                 self.guardrail.intervened = value.text().map(|action| action == "INTERVENED");
             }
+            "amazon-bedrock-trace" => {
+                if let Some(trace) = value.member("guardrail") {
+                    let told = self.guardrail.intervened;
+                    self.guardrail.take_trace(trace);
+                    self.guardrail.intervened = told.or(self.guardrail.intervened);
+                }
+            }
             _ => {}
         }
-    }
-}
-
-impl Guardrail {
-    /// A request's configuration (`GuardrailConfiguration` of the service model).
-    fn take_config(&mut self, config: Json<'_>) {
-        let _broken = config.members(|name, value| match name {
-            "guardrailIdentifier" => set(&mut self.id, value.text()),
-            "guardrailVersion" => set(&mut self.version, value.text()),
-            _ => {}
-        });
     }
 }
 

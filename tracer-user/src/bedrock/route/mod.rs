@@ -68,6 +68,8 @@ pub struct Resource {
     pub knowledge_base: Option<String>,
     /// Guardrail id or ARN.
     pub guardrail: Option<String>,
+    /// Version of the guardrail.
+    pub guardrail_version: Option<String>,
 }
 
 /// Recognises a request. `server_name` is what the TLS handshake asked for, which helps where the head names no host.
@@ -176,6 +178,7 @@ fn matches(entry: &Entry, segments: &[&str], prefix: bool) -> Option<Resource> {
             "session}" => resource.session = decode(segment, MAX_ID),
             "knowledge_base}" => resource.knowledge_base = decode(segment, MAX_ID),
             "guardrail}" => resource.guardrail = decode(segment, MAX_ID),
+            "version}" => resource.guardrail_version = decode(segment, MAX_ID),
             _ => {}
         }
     }

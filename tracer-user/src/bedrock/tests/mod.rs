@@ -1,5 +1,6 @@
 //! Exchanges as they happen, and the calls they are told as.
 
+mod beside;
 mod bodies;
 mod chunks;
 mod compatible;
@@ -112,13 +113,12 @@ fn headers_count_tokens_where_the_body_does_not() {
 
 #[test]
 fn operations_that_are_not_read_still_give_a_call() {
-    let call = Play::new("POST", "/guardrail/gr-1/version/1/apply")
-        .request(r#"{"source": "INPUT", "content": [{"text": {"text": "x"}}]}"#)
+    let call = Play::new("POST", "/model/m/dream")
+        .request(r#"{"of": "sheep"}"#)
         .response(200, &[])
         .answer("{}")
         .call();
-    assert_eq!(call.route.operation.name(), "ApplyGuardrail");
-    assert_eq!(call.guardrail.id.as_deref(), Some("gr-1"));
+    assert_eq!(call.route.operation.name(), "UnknownRuntimeOperation");
     assert_eq!(call.status, Some(200));
 }
 

@@ -2,6 +2,7 @@
 
 mod agent;
 mod attempts;
+mod beside;
 mod content;
 mod cost;
 mod guardrail;
@@ -54,6 +55,7 @@ pub(super) fn attributes(subject: Subject<'_>) -> Vec<Attribute> {
     identity::add(&mut list, subject.call);
     agent::add(&mut list, subject.call);
     guardrail::add(&mut list, subject.call);
+    beside::add(&mut list, subject.call);
     transport::add(&mut list, subject);
     attempts::add(&mut list, subject.call);
     incomplete::add(&mut list, subject.call);
