@@ -18,6 +18,8 @@ use crate::program::Program;
 pub enum Kind {
     /// boto3: synchronous, a keep-alive pool, threads. HTTP/1.
     Boto3,
+    /// boto3's clients of agents, knowledge bases and AgentCore. HTTP/1.
+    Boto3Agents,
     /// aiobotocore: asyncio over memory BIOs. HTTP/1.
     Aiobotocore,
     /// httpx: asyncio, all calls on one HTTP/2 connection.
@@ -96,6 +98,7 @@ impl Kind {
     pub fn command(self, fake: &FakeBedrock) -> Result<Command> {
         let mut command = match self {
             Kind::Boto3 => python_program("boto3_client.py")?,
+            Kind::Boto3Agents => python_program("boto3_agents_client.py")?,
             Kind::Aiobotocore => python_program("aiobotocore_client.py")?,
             Kind::Httpx => python_program("httpx_client.py")?,
             Kind::AnthropicPython => framework("anthropic_client.py")?,
@@ -142,6 +145,7 @@ impl Kind {
             Kind::Httpx | Kind::JavaScriptSdk | Kind::Deno | Kind::RustSdk { .. } => true,
             Kind::Hyper(.., http) | Kind::Go { http, .. } => http == Http::Two,
             Kind::Boto3
+            | Kind::Boto3Agents
             | Kind::Aiobotocore
             | Kind::AnthropicPython
             | Kind::OpenAiPython
@@ -322,9 +326,33 @@ impl Client {
         self.program.tell(&batch.to_string())
     }
 
+    /// Hands over calls of a client's own kind, and waits for what it tells of each.
+    pub fn exchange(&mut self, calls: &Value) -> Result<Vec<Value>> {
+        self.program.tell(&json!({"calls": calls}).to_string())?;
+        self.told()
+    }
+
     /// Waits for the results of calls handed over before.
     pub fn collect(&mut self, count: usize) -> Result<Vec<Seen>> {
-        let mut seen: Vec<Seen> = Vec::with_capacity(count);
+        let mut seen = self
+            .told()?
+            .into_iter()
+            .map(serde_json::from_value)
+            .collect::<Result<Vec<Seen>, _>>()?;
+        if seen.len() != count {
+            bail!(
+                "the client told of {} calls out of {count}:\n{}",
+                seen.len(),
+                self.program.stderr()
+            );
+        }
+        seen.sort_by_key(|seen| seen.id);
+        Ok(seen)
+    }
+
+    /// Lines of the protocol up to the end of the batch.
+    fn told(&mut self) -> Result<Vec<Value>> {
+        let mut told = Vec::new();
         loop {
             let line = self.program.line()?.with_context(|| {
                 format!(
@@ -335,19 +363,10 @@ impl Client {
             let value: Value =
                 serde_json::from_str(&line).with_context(|| format!("not a line of the protocol: {line}"))?;
             if value.get("done").is_some() {
-                break;
+                return Ok(told);
             }
-            seen.push(serde_json::from_value(value)?);
+            told.push(value);
         }
-        if seen.len() != count {
-            bail!(
-                "the client told of {} calls out of {count}:\n{}",
-                seen.len(),
-                self.program.stderr()
-            );
-        }
-        seen.sort_by_key(|seen| seen.id);
-        Ok(seen)
     }
 
     /// Lets it end, and wants it to end well; what was said on standard error.

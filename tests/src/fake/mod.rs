@@ -8,6 +8,7 @@ mod body;
 mod error;
 mod family;
 mod frames;
+mod hosted;
 mod meeting;
 mod ragged;
 mod request;
@@ -18,5 +19,6 @@ mod speech;
 pub mod tap;
 pub mod tls;
 
+pub use hosted::script;
 pub use served::{Operation, Parameters, Served, ServedLog, Usage};
 pub use server::{FakeBedrock, Options, TlsVersions};

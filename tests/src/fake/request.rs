@@ -49,7 +49,9 @@ pub(super) fn is_signed(headers: &HeaderMap) -> bool {
         return false;
     };
     let sigv4 = value.starts_with("AWS4-HMAC-SHA256 ")
-        && value.contains("/bedrock/aws4_request")
+        && ["/bedrock/", "/bedrock-agentcore/"]
+            .iter()
+            .any(|service| value.contains(&format!("{service}aws4_request")))
         && headers.contains_key("x-amz-date");
     sigv4 || value.starts_with("Bearer ")
 }

@@ -31,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use super::answer::{Rendered, render};
 use super::body::{Fact, ScriptBody, Shared, Step, unix_ns};
 use super::error::Refusal;
+use super::hosted::Hosted;
 use super::meeting::Meeting;
 use super::ragged::{Ragged, Raggedness};
 use super::request::{ModelCall, is_signed, route};
@@ -326,6 +327,15 @@ async fn answer(
     let body = body.to_bytes();
     served.request_bytes = body.len();
 
+    if let Some(hosted) = Hosted::of(&served.path).filter(|_| is_signed(&head.headers)) {
+        return match hosted.answer(&head.headers, &body, &served.request_id) {
+            Ok((rendered, streamed)) => {
+                served.streamed = streamed;
+                respond(rendered, &Scenario::default(), served, shared)
+            }
+            Err(refusal) => refuse(refusal, served, shared),
+        };
+    }
     let Some((operation, model)) = routed.filter(|_| head.method == hyper::Method::POST) else {
         return refuse(Refusal::unknown_operation(), served, shared);
     };
