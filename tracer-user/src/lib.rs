@@ -30,5 +30,6 @@ pub mod pipeline;
 
 pub mod enrich;
 pub mod export;
+pub mod top;
 
 pub mod cli;

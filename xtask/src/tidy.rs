@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::command::{root, say};
 
 /// Stages in the order of the pipeline: a file may name those before its own, never one after it.
-const STAGES: [&str; 15] = [
+const STAGES: [&str; 16] = [
     "counters", "event", "hpack", "probe", "capture", "scrub", "conn", "http", "wire", "bedrock", "genai",
-    "pipeline", "enrich", "export", "cli",
+    "pipeline", "enrich", "export", "top", "cli",
 ];
 
 /// Stages that are the core: no IO, no clock, no thread, no kernel.

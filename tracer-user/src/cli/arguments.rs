@@ -58,6 +58,11 @@ pub(super) enum Command {
     ///
     /// Needs no privileges. What a damaged file lost is named at the end.
     Replay(Replay),
+    /// Watch calls as they happen, on a screen.
+    ///
+    /// What is in flight, and figures by model, service and session, of every process or those of --pid; with a file, of a
+    /// recording, and it stays open. `?` tells the keys. Prompts and completions are never shown.
+    Top(Top),
     /// Say what can be traced on this host, what cannot, and how to change that.
     ///
     /// Ends with exit code 1 when nothing can be traced. With files: whether programs and libraries could be traced, and
@@ -126,6 +131,22 @@ pub(super) struct Replay {
     pub(super) file: PathBuf,
     #[command(flatten)]
     pub(super) spans: SpanOptions,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Top {
+    /// Recording to look at instead of this host; `-` for standard input.
+    #[arg(value_name = "FILE", conflicts_with = "pids")]
+    pub(super) file: Option<PathBuf>,
+    /// Process to watch; may be given several times or as a list.
+    #[arg(long = "pid", short = 'p', value_name = "PID", value_delimiter = ',', value_parser = pid())]
+    pub(super) pids: Vec<u32>,
+    /// Price list that goes before the one compiled in: LiteLLM's model_prices_and_context_window.json, or TOML.
+    #[arg(long, value_name = "FILE")]
+    pub(super) prices: Option<PathBuf>,
+    /// Request header that holds a session or conversation id; may be given several times, the most telling first.
+    #[arg(long = "session-header", value_name = "NAME", value_parser = session_header)]
+    pub(super) session_headers: Vec<SessionHeader>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -276,7 +276,7 @@ fn end_without_probes(watched: Watched, failure: Failure) -> Ending {
     }
 }
 
-fn cannot_trace(error: &probe::Error) -> Failure {
+pub(super) fn cannot_trace(error: &probe::Error) -> Failure {
     let remedy = "`geophone doctor` says what this host lacks and how to change that";
     Failure::new("cannot trace", error, remedy)
 }

@@ -18,9 +18,10 @@ mod spans;
 mod summary;
 mod target;
 mod telemetry;
+mod top;
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -47,7 +48,10 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Command::Gate(gate) = &arguments.command {
         return Err(gate::wait_then_become(gate.parent, &gate.command));
     }
-    start_log(&arguments.log)?;
+    let held = top::HeldLog::default();
+    // A line of the log in the midst of a screen would spoil both.
+    let holds = matches!(arguments.command, Command::Top(_)) && std::io::stderr().is_terminal();
+    start_log(&arguments.log, holds.then_some(&held))?;
     match &arguments.command {
         Command::Run(run) => live::trace(Target::Host, None, &run.spans, &run.kubernetes),
         Command::Attach(attach) => {
@@ -68,6 +72,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
             live::trace(target, recording, &record.spans, &KubernetesOptions::default())
         }
         Command::Replay(replay) => replay::replay(&replay.file, &replay.spans),
+        Command::Top(options) => top::watch(options, &held),
         Command::Doctor(arguments) if arguments.files.is_empty() => doctor::examine(),
         Command::Doctor(arguments) => doctor::look_into(&arguments.files),
         Command::Gate(gate) => Err(gate::wait_then_become(gate.parent, &gate.command)),
@@ -75,7 +80,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// Logs go to standard error, warnings and errors only unless asked for more.
-fn start_log(options: &LogOptions) -> Result<(), Failure> {
+fn start_log(options: &LogOptions, held: Option<&top::HeldLog>) -> Result<(), Failure> {
     let directives = match (&options.log, options.verbose) {
         (Some(filter), _) => filter,
         (None, 0) => "warn",
@@ -88,11 +93,11 @@ fn start_log(options: &LogOptions) -> Result<(), Failure> {
             "give --log (or GEOPHONE_LOG) a level or `module=level` pairs, like `info,tracer_user=debug`";
         Failure::new(format!("cannot log as {directives:?} says"), error, remedy).with_exit_code(BAD_USAGE)
     })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .compact()
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).compact();
+    match held {
+        Some(held) => log.with_ansi(false).with_writer(held.clone()).init(),
+        None => log.with_writer(std::io::stderr).init(),
+    }
     Ok(())
 }
 

@@ -91,7 +91,7 @@ fn replay_from(
     }
 }
 
-fn cannot_replay(name: &str, error: &OpenError) -> Failure {
+pub(super) fn cannot_replay(name: &str, error: &OpenError) -> Failure {
     Failure::new(format!("cannot replay {name}"), error, error.remedy())
 }
 

@@ -106,8 +106,9 @@ impl Listener {
     }
 }
 
-/// Ends at once: probes go with the process.
+/// Ends at once: probes go with the process, but a terminal would stay as it was left.
 fn leave(signal: Signal, exit_code: u8) -> ! {
+    super::top::screen::close();
     let code = if exit_code == 0 {
         128 + signal.as_raw()
     } else {

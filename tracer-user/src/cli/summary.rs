@@ -52,7 +52,7 @@ fn noun(count: u64, one: &'static str, many: &'static str) -> &'static str {
 }
 
 /// Whether a counter counts what a user would miss.
-fn is_loss(counter: Counter) -> bool {
+pub(super) fn is_loss(counter: Counter) -> bool {
     match counter {
         Counter::Events
         | Counter::Bytes

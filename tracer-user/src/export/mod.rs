@@ -31,6 +31,7 @@ use crate::genai::span::Span;
 pub use otlp::{
     ClientCertificate, GrpcError, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError, TlsError,
 };
+pub(crate) use queue::weight;
 pub use settings::{Colour, Format, OpenError, OutletSettings, Output, WhenFull};
 
 /// A span with the process it belongs to.
@@ -46,7 +47,7 @@ impl Finished {
     fn new(resource: Arc<Resource>, span: Span) -> Self {
         Self {
             resource,
-            weight: queue::weight(&span),
+            weight: weight(&span),
             span: Arc::new(span),
         }
     }

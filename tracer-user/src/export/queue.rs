@@ -218,7 +218,7 @@ impl State {
 }
 
 /// About how many bytes a span takes, in memory as on the wire.
-pub(super) fn weight(span: &Span) -> usize {
+pub(crate) fn weight(span: &Span) -> usize {
     /// Ids, times, flags and the framing around them.
     const FIXED: usize = 160;
     let events = span
