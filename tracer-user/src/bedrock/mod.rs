@@ -19,6 +19,7 @@ pub mod guardrail;
 mod headers;
 pub mod histogram;
 pub mod json;
+pub mod model;
 pub mod operation;
 pub mod pace;
 pub mod parameters;

@@ -183,6 +183,12 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     JOB_FAILURE = "geophone.job.failure";
     /// Where its result goes.
     JOB_OUTPUT = "geophone.job.output";
+    /// Which kind of thing the model id names.
+    MODEL_KIND = "geophone.model.kind";
+    /// Where a cross-region profile runs.
+    MODEL_GEOGRAPHY = "geophone.model.geography";
+    /// The model behind the id, where the id says it.
+    MODEL_BASE = "geophone.model.base";
     /// Tier of service.
     SERVICE_TIER = "geophone.service_tier";
     /// The faster hardware served.

@@ -106,6 +106,8 @@ fn a_converse_call_as_a_span() {
     gen_ai.usage.output_tokens: Int(250)
     gen_ai.usage.total_tokens: Int(1290)
     geophone.guardrail.version: String("1")
+    geophone.model.base: String("amazon.nova-lite-v1:0")
+    geophone.model.kind: String("foundation_model")
     geophone.response.stop_reasons: Strings(["tool_use"])
     geophone.response.tool_call.ids: Strings(["t1"])
     geophone.response.tool_call.names: Strings(["weather"])

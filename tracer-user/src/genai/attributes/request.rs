@@ -1,5 +1,6 @@
 //! What was asked for: operation, provider, model, prompt.
 
+use crate::bedrock::model::{ModelKind, ModelName};
 use crate::genai::semconv;
 
 use super::{List, Subject};
@@ -10,6 +11,16 @@ pub(super) fn add(list: &mut List, subject: Subject<'_>) {
     list.text(semconv::OPERATION_NAME, operation);
     list.text(semconv::PROVIDER_NAME, operation.map(|_| semconv::PROVIDER));
     list.string(semconv::REQUEST_MODEL, model);
+    if let Some(ModelName {
+        kind,
+        geography,
+        base,
+    }) = model.map(ModelName::parse)
+    {
+        list.text(semconv::MODEL_KIND, kind.map(ModelKind::name));
+        list.string(semconv::MODEL_GEOGRAPHY, geography);
+        list.string(semconv::MODEL_BASE, base);
+    }
     list.truth(
         semconv::REQUEST_STREAM,
         (call.streaming && operation.is_some()).then_some(true),
