@@ -391,6 +391,7 @@ mod tests {
             region: Some("eu-west-1".to_owned()),
             attempt: 2,
             invocation_id: Some("invocation".to_owned()),
+            counted_request: None,
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
             amzn_trace_id: None,
             parameters: Parameters {

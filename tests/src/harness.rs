@@ -39,7 +39,12 @@ impl Recording {
 
     /// Replays the file and wants exactly the live spans, ids, times and order included.
     pub fn replay_equals_live(&self) -> Result<()> {
-        let (replayed, said) = replay(&self.capture())?;
+        self.replay_with_equals_live(&[])
+    }
+
+    /// The same with the options that were given live.
+    pub fn replay_with_equals_live(&self, options: &[&str]) -> Result<()> {
+        let (replayed, said) = replay_with(&self.capture(), options)?;
         ensure!(
             replayed.len() == self.spans.len(),
             "{} spans live, {} from the file; replay said:\n{}",
@@ -142,7 +147,8 @@ pub fn replay_with(file: &Path, options: &[&str]) -> Result<(Vec<Span>, String)>
 pub fn match_spans(spans: &[Span], all: &[Served]) -> Result<()> {
     let mut findings = Vec::new();
     let is_same = |one: &Served, other: &Served| {
-        one.invocation_id.is_some() && one.invocation_id == other.invocation_id
+        let name = |served: &Served| (served.invocation_id.clone(), served.counted_request);
+        name(one) != (None, None) && name(one) == name(other)
     };
     let mut calls = 0;
     for served in all {
@@ -189,7 +195,17 @@ pub fn record<T>(
     fake: &FakeBedrock,
     work: impl FnOnce(&mut Client) -> Result<T>,
 ) -> Result<(T, Recording)> {
-    record_command(&kind.command(fake)?, |command| {
+    record_with(&[], kind, fake, work)
+}
+
+/// The same with more options for `geophone record`.
+pub fn record_with<T>(
+    options: &[&str],
+    kind: Kind,
+    fake: &FakeBedrock,
+    work: impl FnOnce(&mut Client) -> Result<T>,
+) -> Result<(T, Recording)> {
+    record_command_with(options, &kind.command(fake)?, |command| {
         let mut client = Client::run(command)?;
         let worked = work(&mut client)?;
         Ok((worked, client.finish()?))
@@ -301,6 +317,14 @@ pub fn record_command<T>(
     traced: &Command,
     run: impl FnOnce(&mut Command) -> Result<(T, String)>,
 ) -> Result<(T, Recording)> {
+    record_command_with(&[], traced, run)
+}
+
+fn record_command_with<T>(
+    options: &[&str],
+    traced: &Command,
+    run: impl FnOnce(&mut Command) -> Result<(T, String)>,
+) -> Result<(T, Recording)> {
     let directory = tempfile::Builder::new().prefix("geophone-test-").tempdir()?;
     let spans = directory.path().join("spans.jsonl");
     let mut command = Command::new(geophone()?);
@@ -309,7 +333,8 @@ pub fn record_command<T>(
         .arg("-o")
         .arg(directory.path().join(CAPTURE))
         .args(["--format", "otlp-json", "--output"])
-        .arg(&spans);
+        .arg(&spans)
+        .args(options);
     append(&mut command, traced);
     let (worked, stderr) = run(&mut command)?;
     let lines = std::fs::read_to_string(&spans)

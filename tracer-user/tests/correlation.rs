@@ -61,7 +61,7 @@ impl Machine {
             }),
             found: Found::default(),
             offsets: BTreeMap::new(),
-            sizes: Box::new(sizes.to_vec().into_iter().cycle()),
+            sizes: Box::new(Vec::from(sizes).into_iter().cycle()),
         };
         this.push(&ProbeEvent::Host(Host {
             boot_id: "boot".into(),
@@ -120,11 +120,17 @@ impl Machine {
     }
 }
 
-fn post(target: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-    let headers: String = headers
+/// Header fields, a line each.
+fn lines(headers: &[(&str, &str)]) -> String {
+    let lines: Vec<String> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
+    lines.concat()
+}
+
+fn post(target: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let headers = lines(headers);
     format!(
         "POST {target} HTTP/1.1\r\nHost: bedrock-runtime.eu-west-1.amazonaws.com\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
@@ -133,10 +139,7 @@ fn post(target: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
 }
 
 fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-    let headers: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let headers = lines(headers);
     format!(
         "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
@@ -207,8 +210,9 @@ fn anthropic() -> Vec<Step> {
 
 /// An agent that looks two things up.
 fn agent() -> Vec<Step> {
-    let result =
-        |id: &str| format!(r#"{{"toolResult": {{"toolUseId": "{id}", "content": [{{"text": "sunny"}}]}}}}"#);
+    let result = |id: &str| {
+        format!(r#"{{"toolResult": {{"toolUseId": "{id}", "content": [{{"text": "sunny"}}]}}}}, "#)
+    };
     let ask = |results: &[&str]| {
         let results: Vec<String> = results.iter().map(|id| result(id)).collect();
         post(
@@ -216,10 +220,7 @@ fn agent() -> Vec<Step> {
             &[("x-chat", "c-7")],
             &format!(
                 r#"{{"messages": [{{"role": "user", "content": [{{"text": "hi"}}, {}{{"text": "go on"}}]}}]}}"#,
-                results
-                    .iter()
-                    .map(|result| format!("{result}, "))
-                    .collect::<String>()
+                results.concat()
             ),
         )
     };

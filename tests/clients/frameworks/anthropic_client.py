@@ -4,11 +4,10 @@ import asked
 
 from anthropic import Anthropic, AnthropicBedrock
 
-BEDROCK = AnthropicBedrock(aws_region=asked.REGION, base_url=asked.ENDPOINT, max_retries=0)
+BEDROCK = AnthropicBedrock(aws_region=asked.REGION, base_url=asked.ENDPOINT)
 COMPATIBLE = Anthropic(
     base_url=asked.by_the_name_of_aws() + "/anthropic",
     auth_token="bedrock-api-key-that-nobody-may-store",
-    max_retries=0,
 )
 
 

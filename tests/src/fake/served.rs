@@ -26,10 +26,12 @@ pub struct Served {
     pub host: String,
     /// Region in the scope of the signature, if the request is signed.
     pub region: Option<String>,
-    /// `attempt=N` of `amz-sdk-request`; 1 without the header.
+    /// `attempt=N` of `amz-sdk-request`, or one more than `x-stainless-retry-count`; 1 without either.
     pub attempt: u32,
     /// `amz-sdk-invocation-id`, the same on every attempt of one call.
     pub invocation_id: Option<String>,
+    /// Digest of path and body, where the SDK counts its attempts and names nothing.
+    pub counted_request: Option<u64>,
     /// `traceparent` of the request.
     pub traceparent: Option<String>,
     /// `X-Amzn-Trace-Id` of the request.

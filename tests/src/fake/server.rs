@@ -1,6 +1,7 @@
 //! Listens, speaks TLS and HTTP, and hands every request to the repertoire.
 
 use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -297,6 +298,7 @@ async fn answer(
         region: region(&head.headers),
         attempt: attempt(&head.headers),
         invocation_id: text(&head.headers, "amz-sdk-invocation-id"),
+        counted_request: None,
         traceparent: text(&head.headers, "traceparent"),
         amzn_trace_id: text(&head.headers, "x-amzn-trace-id"),
         parameters: Parameters::default(),
@@ -326,6 +328,11 @@ async fn answer(
     };
     let body = body.to_bytes();
     served.request_bytes = body.len();
+    if served.invocation_id.is_none() && head.headers.contains_key(RETRY_COUNT) {
+        let mut hasher = DefaultHasher::new();
+        (&served.path, &body).hash(&mut hasher);
+        served.counted_request = Some(hasher.finish());
+    }
 
     if let Some(hosted) = Hosted::of(&served.path).filter(|_| is_signed(&head.headers)) {
         return match hosted.answer(&head.headers, &body, &served.request_id) {
@@ -509,15 +516,18 @@ fn region(headers: &HeaderMap) -> Option<String> {
     scope.split('/').nth(2).map(str::to_owned)
 }
 
-/// `attempt=N` of `amz-sdk-request`.
+/// How the SDKs of Anthropic and OpenAI count, from 0 on.
+const RETRY_COUNT: &str = "x-stainless-retry-count";
+
+/// `attempt=N` of `amz-sdk-request`, or one more than the count of other SDKs.
 fn attempt(headers: &HeaderMap) -> u32 {
-    text(headers, "amz-sdk-request")
-        .and_then(|value| {
-            value
-                .split(';')
-                .find_map(|part| part.trim().strip_prefix("attempt=")?.parse().ok())
-        })
-        .unwrap_or(1)
+    let of_aws = text(headers, "amz-sdk-request").and_then(|value| {
+        value
+            .split(';')
+            .find_map(|part| part.trim().strip_prefix("attempt=")?.parse().ok())
+    });
+    let counted = || text(headers, RETRY_COUNT)?.parse::<u32>().ok()?.checked_add(1);
+    of_aws.or_else(counted).unwrap_or(1)
 }
 
 /// Request ids: unique on this host for good, and in the shape of AWS's.
