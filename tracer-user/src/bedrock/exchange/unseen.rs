@@ -40,9 +40,13 @@ impl Exchange {
         settings: &Settings,
     ) -> Option<Self> {
         let fields = &head.fields;
-        let says_so = fields
-            .iter()
-            .any(|(name, _)| name.to_ascii_lowercase().starts_with("x-amzn-bedrock-"));
+        // Agents have both spellings.
+        let says_so = fields.iter().any(|(name, _)| {
+            let name = name.to_ascii_lowercase();
+            ["x-amzn-bedrock-", "x-amz-bedrock-"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        });
         let may_be = match fields.get("content-type") {
             Some(kind) => kind.to_ascii_lowercase().starts_with(EVENT_STREAM),
             // The body will tell.
@@ -52,7 +56,7 @@ impl Exchange {
             return None;
         }
         let mut route = UNKNOWN_ROUTE;
-        if fields.get("x-amzn-bedrock-agent-session-id").is_some() {
+        if fields.get("x-amz-bedrock-agent-session-id").is_some() {
             route.operation = Operation::InvokeAgent;
             route.service = Operation::InvokeAgent.service();
         }

@@ -1,7 +1,7 @@
 //! Answers to requests that were not seen, or whose head could not be understood.
 
 use super::play::{EVENTSTREAM, Play, chunk, frame};
-use crate::bedrock::operation::Operation;
+use crate::bedrock::operation::{Operation, Service};
 use crate::event::Verdict;
 use crate::http::{BodyPart, Hole, HoleReason};
 
@@ -64,6 +64,15 @@ fn headers_of_bedrock_are_enough() {
     assert_eq!(call.route.operation, Operation::UnknownRuntimeOperation);
     assert_eq!((call.usage.input, call.usage.output), (Some(7), Some(9)));
     assert_eq!(play.verdicts()[0].1, Verdict::Want);
+}
+
+#[test]
+fn an_agent_is_known_by_the_session_that_it_names() {
+    let headers = [EVENTSTREAM, ("x-amz-bedrock-agent-session-id", "s-1")];
+    let answer = frame("event", "chunk", r#"{"bytes": "R3Jhbml0ZS4="}"#);
+    let call = played(&headers, &[answer]).call();
+    assert_eq!(call.route.operation, Operation::InvokeAgent);
+    assert_eq!(call.route.service, Service::AgentRuntime);
 }
 
 #[test]

@@ -15,10 +15,19 @@ pub(super) fn add(list: &mut List, subject: Subject<'_>) {
     list.string(semconv::CLOUD_REGION, call.route.region.as_ref());
     list.string(semconv::AWS_REQUEST_ID, call.request_id.as_ref());
     list.text(semconv::RPC_SYSTEM, Some(semconv::RPC_AWS));
-    list.text(semconv::RPC_SERVICE, Some(call.route.service.name()));
     let asked = call.route.operation;
-    let unseen = call.gaps.request_unseen && asked == Operation::UnknownRuntimeOperation;
-    list.text(semconv::RPC_METHOD, (!unseen).then(|| asked.name()));
+    let unseen = call.gaps.request_unseen;
+    let unknown = unseen && asked == Operation::UnknownRuntimeOperation;
+    list.text(
+        semconv::RPC_SERVICE,
+        (!unknown).then(|| call.route.service.name()),
+    );
+    // An inline agent answers in the same way.
+    let ambiguous = unseen && asked == Operation::InvokeAgent;
+    list.text(
+        semconv::RPC_METHOD,
+        (!unknown && !ambiguous).then(|| asked.name()),
+    );
     list.count(semconv::HTTP_STATUS, call.status.map(u64::from));
     list.count(
         semconv::HTTP_RESEND_COUNT,
