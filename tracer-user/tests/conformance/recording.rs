@@ -36,6 +36,11 @@ const FRAMING: [&str; 5] = [
 ];
 
 impl Recording {
+    /// Whether it asks for an operation of the data plane; management has a host of its own.
+    pub(crate) fn asks_for_inference(&self) -> bool {
+        !self.host.starts_with("bedrock.")
+    }
+
     /// Reads all lines.
     pub(crate) fn all(text: &str) -> Vec<Self> {
         text.lines()
