@@ -2,7 +2,7 @@
 //! the `geophone` binary between them.
 //!
 //! [`fake`] answers and writes down what it answered; [`calls`] words the requests; [`client`] and [`curl`] drive real
-//! programs that send them; [`harness`] traces those programs; [`expect`] compares span by span. Nothing here calls code of
+//! programs that send them; [`harness`] traces those programs, [`terminal`] sees a screen; [`expect`] compares span by span. Nothing here calls code of
 //! geophone itself: what a span should say is derived a second time, from what the fake served.
 
 pub mod calls;
@@ -16,4 +16,5 @@ pub mod harness;
 mod price;
 pub mod program;
 pub mod span;
+pub mod terminal;
 pub mod uv;

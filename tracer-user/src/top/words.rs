@@ -28,7 +28,7 @@ pub(super) fn brief(ns: u64) -> String {
     }
 }
 
-/// US dollars: cents from a dollar on, three digits that count below.
+/// US dollars: cents from a dollar on, more digits below, at most nine characters below ten thousand.
 pub(super) fn dollars(value: f64) -> String {
     if !value.is_finite() {
         "?".to_owned()
@@ -36,8 +36,10 @@ pub(super) fn dollars(value: f64) -> String {
         format!("${value:.2}")
     } else if value >= 0.01 {
         format!("${value:.4}")
-    } else {
+    } else if value >= 0.000_01 {
         format!("${value:.6}")
+    } else {
+        "<$0.00001".to_owned()
     }
 }
 
@@ -86,6 +88,7 @@ mod tests {
     fn small_prices_keep_digits_that_count() {
         for (value, text) in [
             (0.0, "$0.00"),
+            (0.000_000_18, "<$0.00001"),
             (0.000_42, "$0.000420"),
             (0.0123, "$0.0123"),
             (12.345, "$12.35"),
