@@ -68,6 +68,8 @@ pub enum Counter {
     SpansDroppedQueueFull,
     /// Spans dropped since the backend refused them or could not be reached in time.
     SpansDroppedExport,
+    /// Requests with metrics that the backend did not take.
+    MetricExportsFailed,
     /// Calls whose attributes were too many to be metered apart.
     MetricsOverflowed,
     /// Sets of attributes whose metrics were forgotten to make room for another process.
@@ -84,7 +86,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 37] = [
+    pub const ALL: [Counter; 38] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -116,6 +118,7 @@ impl Counter {
         Counter::StepsBeyondCap,
         Counter::SpansDroppedQueueFull,
         Counter::SpansDroppedExport,
+        Counter::MetricExportsFailed,
         Counter::MetricsOverflowed,
         Counter::MetricsForgotten,
         Counter::CaptureBlocksSkipped,
@@ -158,6 +161,7 @@ impl Counter {
             Counter::StepsBeyondCap => "steps_beyond_cap",
             Counter::SpansDroppedQueueFull => "spans_dropped_queue_full",
             Counter::SpansDroppedExport => "spans_dropped_export",
+            Counter::MetricExportsFailed => "metric_exports_failed",
             Counter::MetricsOverflowed => "metrics_overflowed",
             Counter::MetricsForgotten => "metrics_forgotten",
             Counter::CaptureBlocksSkipped => "capture_blocks_skipped",

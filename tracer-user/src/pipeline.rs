@@ -159,6 +159,11 @@ impl Pipeline {
             .map(|call| (self.spans.process(call.connection.process), call))
     }
 
+    /// Whether calls are counted in metrics.
+    pub fn is_metered(&self) -> bool {
+        self.metrics.is_some()
+    }
+
     /// The metrics so far, as of the last event; `None` if they were not asked for.
     pub fn collect(&mut self) -> Option<Snapshot> {
         let metrics = self.metrics.as_mut()?;

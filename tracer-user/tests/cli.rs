@@ -32,7 +32,7 @@ fn help_says_what_can_be_done() {
 
 #[test]
 fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 13] = [
         (&[], "Usage: geophone"),
         (&["attach"], "--pid <PID>"),
         (&["attach", "--pid", "0"], "0 is not in 1..=4194304"),
@@ -52,6 +52,8 @@ fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
             &["replay", "--format", "xml", "x.pcapng"],
             "possible values: pretty, otlp-json",
         ),
+        (&["replay", "--prometheus", "9464", "x.pcapng"], "add --metrics"),
+        (&["run", "--prometheus", "everywhere"], "an IP address and a port"),
         (
             &["replay", "--log", "tracer_user=loud", "x.pcapng"],
             "level or `module=level` pairs",
@@ -179,6 +181,45 @@ fn a_replay_is_the_same_every_time_and_from_a_pipe() {
     assert!(!once.stdout.is_empty());
     assert_eq!(text(&once.stdout), text(&again.stdout));
     assert_eq!(text(&once.stdout), text(&piped.stdout));
+}
+
+#[test]
+fn a_replay_tells_its_metrics_behind_the_last_span_when_asked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = recording(folder.path());
+    let json = run(geophone().args(["replay", "--metrics"]).arg(&file));
+    assert_eq!(json.status.code(), Some(0), "{}", text(&json.stderr));
+    let again = run(geophone().args(["replay", "--metrics"]).arg(&file));
+    assert_eq!(text(&json.stdout), text(&again.stdout));
+    let stdout = text(&json.stdout);
+    let [_, line] = stdout.lines().collect::<Vec<_>>()[..] else {
+        panic!("a line for the span and one for the metrics: {stdout}");
+    };
+    let line: serde_json::Value = serde_json::from_str(line).expect("OTLP JSON");
+    let resource = &line["resourceMetrics"][0];
+    let metrics = resource["scopeMetrics"][0]["metrics"].as_array();
+    let names: Vec<_> = metrics
+        .into_iter()
+        .flatten()
+        .filter_map(|metric| metric["name"].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "gen_ai.client.token.usage",
+            "gen_ai.client.operation.duration",
+            "geophone.cost.unpriced_calls"
+        ]
+    );
+
+    let prices = folder.path().join("prices.toml");
+    fs::write(&prices, "price = [{ model = \"m\", input = 3.0, output = 15.0 }]").expect("a file");
+    let pretty = run(geophone()
+        .args(["replay", "--metrics", "--format", "pretty", "--prices"])
+        .args([&prices, &file]));
+    let pretty = text(&pretty.stdout);
+    let (_, table) = pretty.split_once("metrics of").expect("the metrics come last");
+    insta::assert_snapshot!(table);
 }
 
 #[test]

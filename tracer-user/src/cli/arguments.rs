@@ -6,6 +6,7 @@
 )]
 
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
@@ -199,6 +200,8 @@ pub(super) struct SpanOptions {
     #[arg(long = "session-header", value_name = "NAME", value_parser = session_header)]
     pub(super) session_headers: Vec<SessionHeader>,
     #[command(flatten)]
+    pub(super) metrics: MetricOptions,
+    #[command(flatten)]
     pub(super) redaction: RedactionOptions,
     /// Infer the loops of agents: calls that hand results of tools to the model become one trace.
     ///
@@ -219,6 +222,21 @@ pub(super) struct KubernetesOptions {
     #[cfg(feature = "k8s")]
     #[arg(long, value_name = "NODE", env = "NODE_NAME", hide_env_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) kubernetes_node: Option<String>,
+}
+
+/// What is done with metrics.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Metrics")]
+pub(super) struct MetricOptions {
+    /// Write the metrics as well, once, behind the last span.
+    ///
+    /// With --otlp, or OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_METRICS_ENDPOINT set, they are sent to the backend
+    /// without it, every OTEL_METRIC_EXPORT_INTERVAL milliseconds and at the end; OTEL_METRICS_EXPORTER=none prevents that.
+    #[arg(long)]
+    pub(super) metrics: bool,
+    /// Serve the metrics to Prometheus at http://ADDR/metrics. A port alone means this host only: `9464` is 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDR", value_parser = prometheus_address)]
+    pub(super) prometheus: Option<SocketAddr>,
 }
 
 /// Releases of OpenTelemetry's gen_ai conventions.
@@ -269,6 +287,15 @@ pub(super) struct LogOptions {
         hide_env_values = true
     )]
     pub(super) log: Option<String>,
+}
+
+fn prometheus_address(text: &str) -> Result<SocketAddr, String> {
+    let text = text.strip_prefix("localhost:").unwrap_or(text);
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    text.parse()
+        .map_err(|_| "write an IP address and a port, like 127.0.0.1:9464, or a port alone".to_owned())
 }
 
 fn session_header(text: &str) -> Result<SessionHeader, BadSessionHeader> {

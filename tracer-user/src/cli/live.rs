@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use super::arguments::{KubernetesOptions, SpanOptions};
 use super::failure::Failure;
 use super::gate::Gated;
+use super::health::Census;
+use super::metrics::When;
 use super::pods::Pods;
 use super::recorder::{Place, Recorder};
 use super::signals::{Meant, Signals};
 use super::spans::{Stages, Standard};
 use super::target::{Target, is_running};
 use super::{coverage, note, summary};
-use crate::counters::Counter;
+use crate::counters::{Counter, Counters};
 use crate::event::ProbeEvent;
-use crate::export::{Output, WhenFull};
+use crate::export::Output;
 use crate::probe::{self, Options, Scope, Tracer};
 use crate::scrub::Scrubber;
 
@@ -40,7 +42,7 @@ pub(super) fn trace(
         },
         unasked: recording.is_none(),
     };
-    let stages = Stages::open(options, standard, WhenFull::DropOldest)?;
+    let stages = Stages::open(options, standard, When::Live)?;
     let watched = match target {
         Target::Host => Watched::Host,
         Target::Processes(pids) => Watched::Processes(pids),
@@ -72,6 +74,7 @@ struct Session {
     scrubber: Scrubber,
     recorder: Recorder,
     stages: Stages,
+    census: Census,
     signals: Signals,
 }
 
@@ -124,11 +127,15 @@ impl Session {
             scrubber: Scrubber::new(),
             recorder,
             stages,
+            census: Census::default(),
             signals,
         })
     }
 
     fn run(mut self, watched: Watched) -> Result<ExitCode, Failure> {
+        if let Some(address) = self.stages.prometheus() {
+            note(format_args!("metrics are at http://{address}/metrics"));
+        }
         match &watched {
             Watched::Host => {
                 coverage::tell_host(&self.tracer.coverage());
@@ -148,17 +155,21 @@ impl Session {
         }
 
         let Self {
-            tracer,
+            mut tracer,
             pods,
             scrubber,
             recorder,
             stages,
+            mut census,
             signals: _,
         } = self;
         let failure = failure.or(recorder.finish());
-        let mut outcome = stages.finish();
-        outcome.counters.merge(scrubber.counters());
-        outcome.counters.merge(&pods.counters());
+        let beside = counted_beside(&scrubber, &pods);
+        let health = stages
+            .is_metered()
+            .then(|| census.health(&mut tracer, beside.clone()));
+        let mut outcome = stages.finish(health);
+        outcome.counters.merge(&beside);
         hint("taking the probes out…");
         tracer.stop();
         summary::tell(&outcome);
@@ -236,6 +247,7 @@ impl Session {
             scrubber,
             recorder,
             stages,
+            census,
             signals: _,
         } = self;
         let mut exited = Vec::new();
@@ -255,8 +267,18 @@ impl Session {
         if events > 0 {
             recorder.flush();
         }
+        if stages.metrics_are_asked_for() {
+            stages.tell_metrics(census.health(tracer, counted_beside(scrubber, pods)));
+        }
         Ok(Polled { events, exited })
     }
+}
+
+/// What is counted outside of the pipeline.
+fn counted_beside(scrubber: &Scrubber, pods: &Pods) -> Counters {
+    let mut counters = scrubber.counters().clone();
+    counters.merge(&pods.counters());
+    counters
 }
 
 /// The probes are lost: a command runs on by itself to its end, everything else ends now.

@@ -9,14 +9,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::arguments::SpanOptions;
 use super::failure::Failure;
+use super::metrics::{self, When};
 use super::spans::{Stages, Standard};
 use super::{note, summary};
 use crate::capture::{DamageReport, Item, OpenError, Reader};
 use crate::counters::Counter;
-use crate::export::{Output, WhenFull};
+use crate::export::Output;
 
 /// Replays a file, or standard input when it is called `-`.
 pub(super) fn replay(path: &Path, options: &SpanOptions) -> Result<ExitCode, Failure> {
+    metrics::refuse_serving(&options.metrics)?;
     if path == Path::new("-") {
         return replay_from(
             io::stdin().lock(),
@@ -43,7 +45,7 @@ fn replay_from(
         output: Output::Stdout,
         unasked: true,
     };
-    let mut stages = Stages::open(options, standard, WhenFull::Wait)?;
+    let mut stages = Stages::open(options, standard, When::Replay)?;
     let mut damage = DamageReport::default();
     let mut shown = 0;
     let ended = loop {
@@ -67,7 +69,7 @@ fn replay_from(
     };
     progress.finish_and_clear();
 
-    let mut outcome = stages.finish();
+    let mut outcome = stages.finish(None);
     outcome
         .counters
         .add(Counter::CaptureBlocksSkipped, damage.parts());

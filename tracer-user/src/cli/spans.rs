@@ -1,14 +1,18 @@
 //! From events to the outlets: the part of the way that live tracing and replay share.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use super::arguments::{SpanFormat, SpanOptions};
 use super::failure::Failure;
+use super::metrics::{self, When};
 use super::telemetry;
 use crate::counters::Counters;
 use crate::event::{ConnectionKey, ProbeEvent, Verdict};
-use crate::export::{Colour, Format, OtlpSettings, OutletSettings, Outlets, Output, Report, WhenFull};
+use crate::export::{
+    Colour, Format, Health, OtlpSettings, OutletSettings, Outlets, Output, Report, Signal, WhenFull,
+};
 use crate::genai::span::Span;
 use crate::pipeline::{Pipeline, Sink};
 use crate::probe::Verdicts;
@@ -32,14 +36,12 @@ pub(super) struct Outcome {
 }
 
 impl Stages {
-    /// Opens the outlets: as the user says, else as `standard` says. `when_full` says what to do when spans come too fast.
-    pub(super) fn open(
-        options: &SpanOptions,
-        standard: Standard,
-        when_full: WhenFull,
-    ) -> Result<Self, Failure> {
-        let pipeline = Pipeline::new(telemetry::settings(options, variable)?);
-        let settings = outlet_settings(options, standard, when_full)?;
+    /// Opens the outlets: as the user says, else as `standard` says. `when`: a replay has the time to wait.
+    pub(super) fn open(options: &SpanOptions, standard: Standard, when: When) -> Result<Self, Failure> {
+        let settings = outlet_settings(options, standard, when)?;
+        let mut pipeline = telemetry::settings(options, variable)?;
+        pipeline.metrics = settings.metrics.any();
+        let pipeline = Pipeline::new(pipeline);
         let outlets = Outlets::open(settings).map_err(Failure::told_by)?;
         Ok(Self {
             pipeline,
@@ -69,13 +71,43 @@ impl Stages {
         self.sink.outlets.is_open()
     }
 
-    /// Lets out what is under way and flushes the outlets.
-    pub(super) fn finish(self) -> Outcome {
+    /// Whether calls are counted in metrics.
+    pub(super) fn is_metered(&self) -> bool {
+        self.pipeline.is_metered()
+    }
+
+    /// Whether anybody waits for metrics.
+    pub(super) fn metrics_are_asked_for(&mut self) -> bool {
+        self.sink.outlets.metrics_are_asked_for()
+    }
+
+    /// Tells those who wait the metrics, with how geophone itself is.
+    pub(super) fn tell_metrics(&mut self, mut health: Health) {
+        health.counters.merge(self.pipeline.counters());
+        if let Some(snapshot) = self.pipeline.collect() {
+            self.sink.outlets.metrics(snapshot, Some(&health));
+        }
+    }
+
+    /// Where metrics are served to Prometheus, if they are.
+    pub(super) fn prometheus(&self) -> Option<SocketAddr> {
+        self.sink.outlets.prometheus()
+    }
+
+    /// Lets out what is under way and flushes the outlets. `health`: how geophone itself is, where that is of interest.
+    pub(super) fn finish(self, health: Option<Health>) -> Outcome {
         let Self {
             mut pipeline,
             mut sink,
         } = self;
         pipeline.finish(&mut sink);
+        if let Some(snapshot) = pipeline.collect() {
+            let health = health.map(|mut health| {
+                health.counters.merge(pipeline.counters());
+                health
+            });
+            sink.outlets.last_metrics(snapshot, health.as_ref());
+        }
         let report = sink.outlets.shutdown(PATIENCE);
         let mut counters = pipeline.counters().clone();
         counters.merge(&report.counters);
@@ -119,19 +151,15 @@ impl Sink for OutletSink {
     }
 }
 
-fn outlet_settings(
-    options: &SpanOptions,
-    standard: Standard,
-    when_full: WhenFull,
-) -> Result<OutletSettings, Failure> {
+fn outlet_settings(options: &SpanOptions, standard: Standard, when: When) -> Result<OutletSettings, Failure> {
     let asked = options.format.is_some() || options.output.is_some();
     let output = match &options.output {
         Some(path) if path == Path::new(STDOUT) => Output::Stdout,
         Some(path) => Output::File(path.clone()),
         None => standard.output,
     };
-    let otlp = if options.otlp || OtlpSettings::is_requested(variable) {
-        Some(OtlpSettings::from_environment(variable).map_err(Failure::told_by)?)
+    let otlp = if options.otlp || OtlpSettings::is_requested(Signal::Traces, variable) {
+        Some(OtlpSettings::from_environment(Signal::Traces, variable).map_err(Failure::told_by)?)
     } else {
         None
     };
@@ -147,7 +175,11 @@ fn outlet_settings(
         output,
         colour: Colour::Auto,
         otlp,
-        when_full,
+        when_full: match when {
+            When::Live => WhenFull::DropOldest,
+            When::Replay => WhenFull::Wait,
+        },
+        metrics: metrics::settings(&options.metrics, options.otlp, when, variable)?,
     })
 }
 

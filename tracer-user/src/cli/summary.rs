@@ -86,6 +86,7 @@ pub(super) fn is_loss(counter: Counter) -> bool {
         | Counter::StepsBeyondCap
         | Counter::SpansDroppedQueueFull
         | Counter::SpansDroppedExport
+        | Counter::MetricExportsFailed
         | Counter::MetricsOverflowed
         | Counter::MetricsForgotten
         | Counter::CaptureBlocksSkipped

@@ -19,6 +19,7 @@ const PROCESS_EXECUTABLE_PATH: &str = "process.executable.path";
 const PROCESS_PARENT_PID: &str = "process.parent_pid";
 const PROCESS_PID: &str = "process.pid";
 const SERVICE_NAME: &str = "service.name";
+const SERVICE_VERSION: &str = "service.version";
 const DISTRO_NAME: &str = "telemetry.distro.name";
 const DISTRO_VERSION: &str = "telemetry.distro.version";
 
@@ -95,6 +96,25 @@ impl Resource {
         }
     }
 
+    /// Describes geophone itself.
+    pub fn of_geophone(host: Option<&Host>) -> Self {
+        let service_name = "geophone".to_owned();
+        let pid = std::process::id();
+        let mut attributes = Attributes(Vec::new());
+        attributes.text(HOST_NAME, host.map(|host| host.name.as_str()).unwrap_or_default());
+        attributes.text(OS_TYPE, "linux");
+        attributes.number(PROCESS_PID, pid);
+        attributes.text(SERVICE_NAME, &service_name);
+        attributes.text(SERVICE_VERSION, env!("CARGO_PKG_VERSION"));
+        let Attributes(mut attributes) = attributes;
+        attributes.sort_by(|left, right| left.key.cmp(&right.key));
+        Self {
+            service_name,
+            pid,
+            attributes,
+        }
+    }
+
     /// Reads an attribute.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let attribute = self.attributes.iter().find(|attribute| attribute.key == key)?;
@@ -166,6 +186,11 @@ impl Resources {
             self.known.clear();
         }
         self.host = Some(host.clone());
+    }
+
+    /// The machine, if it was told.
+    pub fn machine(&self) -> Option<&Host> {
+        self.host.as_ref()
     }
 
     /// The resource of a process. After `execve` the same process is described anew.

@@ -6,12 +6,16 @@
 //!             └─ queue ─ otlp thread ─── OTLP over HTTP or gRPC ────────── any OpenTelemetry backend
 //! ```
 //!
+//! Metrics go their own way (`metrics/`): who needs them asks for them ([`Outlets::metrics_are_asked_for`]).
+//!
 //! [`Outlets::span`] puts the span into bounded queues and returns: neither a paused terminal nor a dead backend holds
 //! up tracing. What a queue has no room for is dropped and counted.
 
 mod console;
+mod metrics;
 mod otlp;
 mod otlp_json;
+mod prometheus;
 mod queue;
 mod settings;
 #[cfg(test)]
@@ -20,19 +24,23 @@ pub(crate) mod text;
 mod transform;
 mod writer;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::counters::{Counter, Counters};
 use crate::enrich::{Resource, Resources};
 use crate::event::Host;
+use crate::genai::metrics::Snapshot;
 use crate::genai::span::Span;
 
+pub use metrics::health::{Health, health_metric_names};
 pub use otlp::{
-    ClientCertificate, GrpcError, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError, TlsError,
+    ClientCertificate, GrpcError, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError, Signal,
+    TlsError,
 };
 pub(crate) use queue::weight;
-pub use settings::{Colour, Format, OpenError, OutletSettings, Output, WhenFull};
+pub use settings::{Colour, Format, MetricSettings, OpenError, OutletSettings, Output, WhenFull};
 
 /// A span with the process it belongs to.
 #[derive(Debug, Clone)]
@@ -59,6 +67,45 @@ pub struct Outlets {
     resources: Resources,
     writer: Option<writer::Writer>,
     otlp: Option<otlp::Otlp>,
+    metrics: Metrics,
+}
+
+/// The outlets of metrics.
+#[derive(Debug)]
+struct Metrics {
+    requests: metrics::Requests,
+    otlp: Option<otlp::OtlpMetrics>,
+    prometheus: Option<prometheus::Prometheus>,
+    written: bool,
+    /// Since when geophone's own metrics are summed up, ns since the Unix epoch.
+    start_unix_ns: u64,
+    /// The last state, to be sent and written at the end.
+    last: Option<Arc<metrics::Collected>>,
+}
+
+impl Metrics {
+    fn open(settings: MetricSettings) -> Result<Self, OpenError> {
+        let MetricSettings {
+            otlp,
+            prometheus,
+            written,
+        } = settings;
+        let (collector, requests) = metrics::requests();
+        let otlp =
+            otlp.map(|(settings, interval)| otlp::OtlpMetrics::open(settings, interval, collector.clone()));
+        let prometheus = prometheus.map(|address| prometheus::Prometheus::open(address, collector.clone()));
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Ok(Self {
+            requests,
+            otlp: otlp.transpose()?,
+            prometheus: prometheus.transpose()?,
+            written,
+            start_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+            last: None,
+        })
+    }
 }
 
 /// A number of spans in words.
@@ -92,7 +139,9 @@ impl Outlets {
             colour,
             otlp,
             when_full,
+            metrics,
         } = settings;
+        let metrics = Metrics::open(metrics)?;
         let otlp = otlp
             .map(|settings| otlp::Otlp::open(settings, when_full))
             .transpose()?;
@@ -101,6 +150,7 @@ impl Outlets {
             resources: Resources::default(),
             writer,
             otlp,
+            metrics,
         })
     }
 
@@ -120,6 +170,52 @@ impl Outlets {
         }
     }
 
+    /// Whether anybody waits for [`Outlets::metrics`].
+    pub fn metrics_are_asked_for(&mut self) -> bool {
+        self.metrics.requests.any()
+    }
+
+    /// Answers those who asked for metrics.
+    pub fn metrics(&mut self, snapshot: Snapshot, health: Option<&Health>) {
+        let collected = self.collected(snapshot, health);
+        self.metrics.requests.answer(&collected);
+    }
+
+    /// The metrics of the end, to be sent and written by [`Outlets::shutdown`].
+    pub fn last_metrics(&mut self, snapshot: Snapshot, health: Option<&Health>) {
+        let collected = self.collected(snapshot, health);
+        if let Some(writer) = self.writer.as_ref().filter(|_| self.metrics.written) {
+            writer.last_metrics(Arc::clone(&collected));
+        }
+        self.metrics.last = Some(collected);
+    }
+
+    /// Where metrics are served to Prometheus, if they are.
+    pub fn prometheus(&self) -> Option<SocketAddr> {
+        self.metrics
+            .prometheus
+            .as_ref()
+            .map(prometheus::Prometheus::address)
+    }
+
+    fn collected(&mut self, snapshot: Snapshot, health: Option<&Health>) -> Arc<metrics::Collected> {
+        let waiting = [
+            ("otlp", self.otlp.as_ref().map(otlp::Otlp::waiting)),
+            ("writer", self.writer.as_ref().map(writer::Writer::waiting)),
+        ];
+        let waiting = waiting.into_iter();
+        let queues: Vec<_> = waiting
+            .filter_map(|(name, length)| Some((name, length?)))
+            .collect();
+        let own = health.map(|health| {
+            let mut health = health.clone();
+            health.counters.merge(&self.counters());
+            let start = self.metrics.start_unix_ns;
+            metrics::health::metrics(&health, &queues, start, self.resources.machine())
+        });
+        Arc::new(metrics::Collected::new(snapshot, own, &mut self.resources))
+    }
+
     /// Whether anyone still reads what is written. False once the reader of a pipe is gone (`geophone … | head`) or the
     /// disk is full: time to end.
     pub fn is_open(&self) -> bool {
@@ -136,6 +232,9 @@ impl Outlets {
             counters.add(Counter::SpansDroppedQueueFull, otlp.dropped());
             counters.add(Counter::SpansDroppedExport, otlp.refused());
         }
+        if let Some(otlp) = &self.metrics.otlp {
+            counters.add(Counter::MetricExportsFailed, otlp.failed());
+        }
         counters
     }
 
@@ -143,15 +242,22 @@ impl Outlets {
     pub fn shutdown(self, patience: Duration) -> Report {
         let deadline = Instant::now() + patience;
         let mut report = Report::default();
-        // Both end at the same time, and neither uses up the time of the other.
+        // All end at the same time, and none uses up the time of another.
         if let Some(otlp) = &self.otlp {
             otlp.close();
+        }
+        let Metrics { mut otlp, last, .. } = self.metrics;
+        if let Some(metrics) = &mut otlp {
+            metrics.close(last);
         }
         if let Some(writer) = self.writer {
             writer.shutdown(deadline, &mut report);
         }
         if let Some(otlp) = self.otlp {
             otlp.shutdown(deadline, &mut report);
+        }
+        if let Some(metrics) = otlp {
+            metrics.shutdown(deadline, &mut report);
         }
         report
     }

@@ -1,6 +1,6 @@
 //! OTLP JSON lines: the format of the OpenTelemetry file exporter.
 //!
-//! One `ExportTraceServiceRequest` a line, ids in hexadecimal, 64-bit numbers as strings:
+//! One `ExportTraceServiceRequest` (or, for metrics, `ExportMetricsServiceRequest`) a line, ids in hexadecimal, 64-bit numbers as strings:
 //! <https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/>. The same span gives the same line to the byte.
 
 use std::io::{self, Write};
@@ -8,7 +8,9 @@ use std::io::{self, Write};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+use serde::Serialize;
 
+use super::metrics::{Collected, proto};
 use super::{Finished, transform};
 
 /// Writes one span as one line.
@@ -24,7 +26,19 @@ pub(super) fn write(finished: &Finished, output: &mut dyn Write) -> io::Result<(
             schema_url: String::new(),
         }],
     };
-    let mut line = serde_json::to_vec(&request)?;
+    write_line(&request, output)
+}
+
+/// Writes all metrics as one line.
+pub(super) fn write_metrics(collected: &Collected, output: &mut dyn Write) -> io::Result<()> {
+    if collected.groups.is_empty() {
+        return Ok(());
+    }
+    write_line(&proto::request(collected), output)
+}
+
+fn write_line(request: &impl Serialize, output: &mut dyn Write) -> io::Result<()> {
+    let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     output.write_all(&line)
 }

@@ -149,6 +149,12 @@ impl Queue {
         self.lock().dropped
     }
 
+    /// How many spans are held, those under way among them.
+    pub(super) fn waiting(&self) -> u64 {
+        let state = self.lock();
+        count(state.spans.len() + state.out.spans)
+    }
+
     fn has(&self, limits: Limits) -> bool {
         let state = self.lock();
         state.closed || state.spans.len() >= limits.spans || state.bytes >= limits.bytes

@@ -1,7 +1,9 @@
 //! What a user asks of the outlets.
 
 use std::io::{self, IsTerminal as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::otlp::{GrpcError, OtlpSettings, TlsError};
 
@@ -18,6 +20,31 @@ pub struct OutletSettings {
     pub otlp: Option<OtlpSettings>,
     /// What to do when spans come faster than an outlet takes them.
     pub when_full: WhenFull,
+    /// Where metrics go.
+    pub metrics: MetricSettings,
+}
+
+/// Where metrics go.
+#[derive(Debug, Clone, Default)]
+pub struct MetricSettings {
+    /// Where they are sent over OTLP, and how often.
+    pub otlp: Option<(OtlpSettings, Duration)>,
+    /// Where Prometheus may fetch them.
+    pub prometheus: Option<SocketAddr>,
+    /// Whether they are written behind the last span.
+    pub written: bool,
+}
+
+impl MetricSettings {
+    /// Whether they go anywhere.
+    pub fn any(&self) -> bool {
+        let Self {
+            otlp,
+            prometheus,
+            written,
+        } = self;
+        otlp.is_some() || prometheus.is_some() || *written
+    }
 }
 
 /// Where spans are written to.
@@ -77,6 +104,14 @@ pub enum OpenError {
     Output {
         /// The file.
         path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address for Prometheus cannot be listened on.
+    #[error("cannot serve metrics on {address}: {source}; choose another address or port with --prometheus")]
+    Prometheus {
+        /// The address.
+        address: SocketAddr,
         /// Why.
         source: io::Error,
     },

@@ -106,6 +106,15 @@ pub(super) fn proto_resource(resource: &Resource) -> resource::Resource {
     }
 }
 
+/// An attribute as protobuf.
+pub(super) fn proto_attribute(attribute: &Attribute) -> common::KeyValue {
+    common::KeyValue {
+        key: attribute.key.to_owned(),
+        value: Some(value(&attribute.value).into()),
+        ..common::KeyValue::default()
+    }
+}
+
 fn trace_state(parent: &Parent) -> TraceState {
     // What a caller sent need not be valid; then it is as if it had sent none (W3C Trace Context §3.3).
     parent.trace_state.parse().unwrap_or_default()

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::console::Console;
+use super::metrics::{Collected, table};
 use super::queue::{Batching, Limits, Queue, count};
 use super::{Colour, Finished, Format, OpenError, Output, Report, WhenFull, otlp_json, spans};
 use crate::counters::Counter;
@@ -43,6 +44,8 @@ struct Shared {
     accepted: AtomicU64,
     written: AtomicU64,
     open: AtomicBool,
+    /// Metrics to be written behind the last span.
+    metrics: Mutex<Option<Arc<Collected>>>,
 }
 
 impl Writer {
@@ -88,6 +91,7 @@ impl Writer {
             accepted: AtomicU64::new(0),
             written: AtomicU64::new(0),
             open: AtomicBool::new(true),
+            metrics: Mutex::default(),
         });
         let (sender, ended) = sync_channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -112,6 +116,16 @@ impl Writer {
     pub(super) fn span(&self, finished: Finished) {
         self.shared.accepted.fetch_add(1, Ordering::Relaxed);
         self.shared.queue.push(finished);
+    }
+
+    /// Has metrics written behind the last span.
+    pub(super) fn last_metrics(&self, collected: Arc<Collected>) {
+        *self.shared.metrics.lock().unwrap_or_else(PoisonError::into_inner) = Some(collected);
+    }
+
+    /// How many spans wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.shared.queue.waiting()
     }
 
     /// Whether what is written still goes anywhere.
@@ -173,6 +187,13 @@ impl Form {
             Self::OtlpJson => otlp_json::write(finished, output),
         }
     }
+
+    fn write_metrics(&self, collected: &Collected, output: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Pretty(_) => table(collected, output),
+            Self::OtlpJson => otlp_json::write_metrics(collected, output),
+        }
+    }
 }
 
 async fn write_all(
@@ -187,6 +208,15 @@ async fn write_all(
         output.flush()?;
         shared.written.fetch_add(count(batch.len()), Ordering::Relaxed);
         shared.queue.done(&batch);
+    }
+    let metrics = shared
+        .metrics
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(collected) = metrics {
+        form.write_metrics(&collected, &mut output)?;
+        output.flush()?;
     }
     Ok(())
 }

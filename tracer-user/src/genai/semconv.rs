@@ -267,7 +267,18 @@ names! { METRIC_ATTRIBUTES "Every attribute that only metrics have."
     COST_COMPONENT = "geophone.cost.component";
     /// `true` on the one point that holds all sets of attributes beyond the cap.
     OVERFLOW = "otel.metric.overflow";
+    /// Why something was dropped, or what a connection is.
+    REASON = "geophone.reason";
+    /// How a process stands.
+    VERDICT = "geophone.verdict";
+    /// TLS library.
+    LIBRARY = "geophone.library";
+    /// Outlet of spans.
+    OUTLET = "geophone.outlet";
 }
+
+/// What every metric of geophone's own health begins with.
+pub const OWN_PREFIX: &str = "geophone.";
 
 /// Values of [`TOKEN_TYPE`], and with those of caches of [`COST_COMPONENT`].
 pub mod token {

@@ -202,6 +202,17 @@ impl Finder {
         found
     }
 
+    /// How many probes are in place, in all files.
+    pub fn probes(&self) -> u64 {
+        let attachments = self.attachments.values();
+        attachments
+            .map(|attachment| match attachment.state {
+                AttachmentState::Attached { probes } => probes as u64,
+                AttachmentState::Failed(_) | AttachmentState::Offered => 0,
+            })
+            .sum()
+    }
+
     /// The result of an offer: how many probes a file has now, or why it has none. What failed is offered again.
     pub fn attached(&mut self, identity: FileIdentity, result: Result<usize, String>) {
         if let Some(attachment) = self.attachments.get_mut(&identity) {

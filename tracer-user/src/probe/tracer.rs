@@ -157,6 +157,11 @@ impl Tracer {
         self.finder.coverage()
     }
 
+    /// How many probes are in place.
+    pub fn probes(&self) -> u64 {
+        self.finder.probes()
+    }
+
     /// Takes the probes out of the kernel, as dropping does, but all at once: for each link the kernel waits until no
     /// program of it runs any more.
     pub fn stop(mut self) {

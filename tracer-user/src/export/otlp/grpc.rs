@@ -10,8 +10,12 @@ use std::time::Duration;
 use opentelemetry_otlp::{
     Compression, RetryPolicy, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
 };
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use tonic::Extensions;
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tracing::field::{Field, Visit};
@@ -106,6 +110,44 @@ impl GrpcTransport {
                 message: self.shown(&heard.error_message),
             },
             Err(error) => self.judge(&heard, &error.to_string()),
+        }
+    }
+
+    /// Sends one request with metrics, once.
+    pub(super) async fn send_metrics(&self, request: ExportMetricsServiceRequest) -> Outcome {
+        let mut client = MetricsServiceClient::new(self.channel.clone());
+        if self.settings.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        let headers = MetadataMap::from_headers(self.settings.headers.0.clone());
+        let mut request = tonic::Request::from_parts(headers, Extensions::default(), request);
+        request.set_timeout(self.settings.timeout);
+        match client.export(request).await {
+            Ok(answer) => {
+                let partial = answer.into_inner().partial_success.unwrap_or_default();
+                Outcome::Accepted {
+                    rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0),
+                    message: self.shown(&partial.error_message),
+                }
+            }
+            Err(status) => match std::error::Error::source(&status) {
+                // No server said so: it is what became of the connection.
+                Some(failure) => Outcome::Later {
+                    reason: with_certificate_remedy(format!(
+                        "it cannot be reached: {}",
+                        self.shown(cause(&chain(failure)))
+                    )),
+                    after: None,
+                },
+                None => {
+                    let heard = Heard {
+                        code: format!("{:?}", status.code()),
+                        message: status.message().to_owned(),
+                        ..Heard::default()
+                    };
+                    self.judge(&heard, status.message())
+                }
+            },
         }
     }
 

@@ -4,27 +4,30 @@
 //! own result does not tell a refusal from a backend that is down, nor how long to wait.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use flate2::write::GzEncoder;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{
     Compression, Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
 };
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use prost::Message as _;
 use reqwest::StatusCode;
-use reqwest::header::{LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
 use super::USER_AGENT;
 use super::outcome::{Outcome, chain, excerpt, with_certificate_remedy};
-use super::settings::OtlpSettings;
+use super::settings::{OtlpSettings, Signal};
 use super::tls::{self, TlsError};
 
 /// Longest that finding and greeting a backend may take, within the timeout of the request.
@@ -118,6 +121,46 @@ impl HttpTransport {
         }
     }
 
+    /// Sends one request with metrics, once.
+    pub(super) async fn send_metrics(&self, request: &ExportMetricsServiceRequest) -> Outcome {
+        let body = request.encode_to_vec();
+        let mut post = self
+            .client
+            .post(self.settings.endpoint.clone())
+            .header(CONTENT_TYPE, "application/x-protobuf")
+            .header(reqwest::header::USER_AGENT, USER_AGENT)
+            .headers(self.settings.headers.0.clone());
+        post = if self.settings.gzip {
+            post.header(CONTENT_ENCODING, "gzip").body(gzip(&body))
+        } else {
+            post.body(body)
+        };
+        let response = match post.send().await {
+            Ok(response) => response,
+            Err(error) => return self.unanswered(&error),
+        };
+        let status = response.status();
+        let headers = response.headers();
+        let header = |name| {
+            headers
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        let after = header(RETRY_AFTER).and_then(|text| parse_retry_after(text, SystemTime::now()));
+        let location = header(LOCATION).map(str::to_owned);
+        match response.bytes().await {
+            Ok(body) => self.judge(status, &body, after, location),
+            Err(error) => self.unanswered(&error),
+        }
+    }
+
+    fn unanswered(&self, error: &reqwest::Error) -> Outcome {
+        Outcome::Later {
+            reason: self.explain_silence(&cause(error)),
+            after: None,
+        }
+    }
+
     fn judge(
         &self,
         status: StatusCode,
@@ -126,6 +169,7 @@ impl HttpTransport {
         location: Option<String>,
     ) -> Outcome {
         if status.is_success() {
+            // That of metrics has the same fields.
             let partial = ExportTraceServiceResponse::decode(body)
                 .ok()
                 .and_then(|answer| answer.partial_success);
@@ -149,7 +193,7 @@ impl HttpTransport {
             | StatusCode::GATEWAY_TIMEOUT => Outcome::Later { reason, after },
             StatusCode::PAYLOAD_TOO_LARGE => Outcome::TooLarge { reason },
             _ => Outcome::Refused {
-                reason: match remedy(status, location) {
+                reason: match remedy(status, location, self.settings.signal) {
                     Some(remedy) => format!("{reason}; {remedy}"),
                     None => reason,
                 },
@@ -174,16 +218,24 @@ impl HttpTransport {
 }
 
 /// What a person can do about a refusal.
-fn remedy(status: StatusCode, location: Option<String>) -> Option<String> {
+fn remedy(status: StatusCode, location: Option<String>, signal: Signal) -> Option<String> {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Some("are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?".to_owned())
         }
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Some(
-            "is the path right? /v1/traces is added to OTEL_EXPORTER_OTLP_ENDPOINT, \
-             while OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is used as it is"
-                .to_owned(),
-        ),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+            let path = format!(
+                "is the path right? /{} is added to OTEL_EXPORTER_OTLP_ENDPOINT, while {} is used as it is",
+                signal.path(),
+                signal.endpoint_variable()
+            );
+            Some(match signal {
+                Signal::Traces => path,
+                Signal::Metrics => {
+                    format!("{path}; if it takes no metrics at all, set OTEL_METRICS_EXPORTER=none")
+                }
+            })
+        }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             Some("it does not take protobuf here; is this the address of its OTLP receiver?".to_owned())
         }
@@ -241,23 +293,33 @@ impl HttpClient for Witness {
 
 /// The cause of a failed request; the address is said elsewhere, and with a token in its query not at all.
 fn silence(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    match error.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_timeout() && !error.is_connect() => "it did not answer in time".to_owned(),
-        Some(error) => {
-            let mut cause = std::error::Error::source(error);
-            while let Some(inner) = cause.and_then(|cause| cause.source()) {
-                cause = Some(inner);
-            }
-            let cause = cause.map_or_else(|| "no answer".to_owned(), ToString::to_string);
-            let stage = if error.is_connect() {
-                "it cannot be reached"
-            } else {
-                "the request failed"
-            };
-            format!("{stage}: {cause}")
-        }
-        None => chain(error),
+    error
+        .downcast_ref::<reqwest::Error>()
+        .map_or_else(|| chain(error), cause)
+}
+
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() && !error.is_connect() {
+        return "it did not answer in time".to_owned();
     }
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause.and_then(|cause| cause.source()) {
+        cause = Some(inner);
+    }
+    let cause = cause.map_or_else(|| "no answer".to_owned(), ToString::to_string);
+    let stage = if error.is_connect() {
+        "it cannot be reached"
+    } else {
+        "the request failed"
+    };
+    format!("{stage}: {cause}")
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    // Writing to memory does not fail.
+    encoder.write_all(bytes).ok();
+    encoder.finish().unwrap_or_default()
 }
 
 fn text<'a>(response: &'a Response<Bytes>, name: &reqwest::header::HeaderName) -> Option<&'a str> {

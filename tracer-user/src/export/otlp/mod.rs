@@ -1,4 +1,4 @@
-//! Sending spans to an OpenTelemetry backend.
+//! Sending spans and metrics to an OpenTelemetry backend.
 //!
 //! `opentelemetry-otlp` makes the requests. Its exporter carries one resource, so there is one request for each process in
 //! a batch; all of them share one pool of connections, and an exporter costs nothing to make beside that. Retrying is done
@@ -7,6 +7,7 @@
 mod grpc;
 mod health;
 mod http;
+mod metrics;
 mod outcome;
 mod settings;
 mod tls;
@@ -20,6 +21,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use tokio::runtime::Runtime;
@@ -31,8 +33,10 @@ use http::HttpTransport;
 use outcome::Outcome;
 use worker::Shared;
 
+pub(super) use metrics::OtlpMetrics;
+
 pub use grpc::GrpcError;
-pub use settings::{ClientCertificate, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError};
+pub use settings::{ClientCertificate, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError, Signal};
 pub use tls::TlsError;
 
 /// Who sends, as the specification asks it to be said.
@@ -72,6 +76,13 @@ impl Transport {
         match self {
             Self::Http(transport) => transport.send(resource, spans).await,
             Self::Grpc(transport) => transport.send(resource, spans).await,
+        }
+    }
+
+    async fn send_metrics(&self, request: ExportMetricsServiceRequest) -> Outcome {
+        match self {
+            Self::Http(transport) => transport.send_metrics(&request).await,
+            Self::Grpc(transport) => transport.send_metrics(request).await,
         }
     }
 }
@@ -116,6 +127,11 @@ impl Otlp {
 
     pub(super) fn span(&self, finished: Finished) {
         self.shared.accept(finished);
+    }
+
+    /// How many spans wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.shared.queue.waiting()
     }
 
     /// Spans dropped for want of room.

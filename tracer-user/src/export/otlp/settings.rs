@@ -1,7 +1,8 @@
 //! The standard environment variables of OTLP exporters.
 //!
-//! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>. For every variable the one for traces
-//! (`OTEL_EXPORTER_OTLP_TRACES_…`) goes before the general one (`OTEL_EXPORTER_OTLP_…`), and an empty one is as if unset.
+//! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>. For every variable the one of the signal
+//! (`OTEL_EXPORTER_OTLP_TRACES_…`, `OTEL_EXPORTER_OTLP_METRICS_…`) goes before the general one (`OTEL_EXPORTER_OTLP_…`), and an
+//! empty one is as if unset.
 //! A value that cannot be followed is an error, never ignored: spans that quietly go nowhere are worse than no start.
 
 use std::fmt;
@@ -21,12 +22,35 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_HTTP: &str = "http://localhost:4318";
 const DEFAULT_GRPC: &str = "http://localhost:4317";
 
-/// Path of the traces signal below a base address.
-const TRACES_PATH: &str = "v1/traces";
+/// What is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Metrics.
+    Metrics,
+}
 
-/// Where spans are sent, and how.
+impl Signal {
+    /// Path below a base address.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "v1/traces",
+            Self::Metrics => "v1/metrics",
+        }
+    }
+
+    /// The variable for its complete address.
+    pub(super) fn endpoint_variable(self) -> &'static str {
+        ENDPOINT.of(self)
+    }
+}
+
+/// Where a signal is sent, and how.
 #[derive(Debug, Clone)]
 pub struct OtlpSettings {
+    /// What is sent.
+    pub signal: Signal,
     /// Encoding and transport.
     pub protocol: OtlpProtocol,
     /// The complete address, without credentials.
@@ -104,7 +128,7 @@ pub enum OtlpSettingsError {
     },
     /// The address cannot be used.
     #[error(
-        "{variable} is not an address that spans can be sent to: {reason}; write it like `http://collector:4318` or `https://backend.example/api/org`"
+        "{variable} is not an address to send to: {reason}; write it like `http://collector:4318` or `https://backend.example/api/org`"
     )]
     Endpoint {
         /// Where it was set.
@@ -152,9 +176,10 @@ pub enum OtlpSettingsError {
     },
 }
 
-/// A variable for traces and the general one behind it.
+/// A variable for each signal and the general one behind them.
 struct Variable {
     traces: &'static str,
+    metrics: &'static str,
     general: &'static str,
 }
 
@@ -162,6 +187,7 @@ macro_rules! variable {
     ($name:literal) => {
         Variable {
             traces: concat!("OTEL_EXPORTER_OTLP_TRACES_", $name),
+            metrics: concat!("OTEL_EXPORTER_OTLP_METRICS_", $name),
             general: concat!("OTEL_EXPORTER_OTLP_", $name),
         }
     };
@@ -178,25 +204,46 @@ const CLIENT_KEY: Variable = variable!("CLIENT_KEY");
 const INSECURE: Variable = variable!("INSECURE");
 
 impl Variable {
+    fn of(&self, signal: Signal) -> &'static str {
+        match signal {
+            Signal::Traces => self.traces,
+            Signal::Metrics => self.metrics,
+        }
+    }
+
     /// The value and the variable it came from.
-    fn read(&self, environment: &impl Fn(&str) -> Option<String>) -> Option<(&'static str, String)> {
-        [self.traces, self.general].into_iter().find_map(|name| {
-            let value = environment(name)?;
+    fn read(&self, environment: &Environment<'_>) -> Option<(&'static str, String)> {
+        let Environment { signal, read } = environment;
+        [self.of(*signal), self.general].into_iter().find_map(|name| {
+            let value = read(name)?;
             let value = value.trim();
             (!value.is_empty()).then(|| (name, value.to_owned()))
         })
     }
 }
 
+/// Variables as one signal reads them.
+struct Environment<'e> {
+    signal: Signal,
+    read: &'e dyn Fn(&str) -> Option<String>,
+}
+
 impl OtlpSettings {
     /// Whether the environment asks for OTLP: an address is set. The other variables say how, not whether.
-    pub fn is_requested(environment: impl Fn(&str) -> Option<String>) -> bool {
-        ENDPOINT.read(&environment).is_some()
+    pub fn is_requested(signal: Signal, environment: impl Fn(&str) -> Option<String>) -> bool {
+        let read = &environment;
+        ENDPOINT.read(&Environment { signal, read }).is_some()
     }
 
     /// Reads the settings; `environment` gives the value of a variable.
-    pub fn from_environment(environment: impl Fn(&str) -> Option<String>) -> Result<Self, OtlpSettingsError> {
-        let environment = &environment;
+    pub fn from_environment(
+        signal: Signal,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, OtlpSettingsError> {
+        let environment = &Environment {
+            signal,
+            read: &environment,
+        };
         let protocol = protocol(environment)?;
         let mut headers = headers(environment)?;
         let mut endpoint = endpoint(protocol, environment)?;
@@ -204,6 +251,7 @@ impl OtlpSettings {
             headers.0.entry(AUTHORIZATION).or_insert(credentials);
         }
         Ok(Self {
+            signal,
             protocol,
             endpoint,
             headers,
@@ -222,7 +270,7 @@ impl OtlpSettings {
     }
 }
 
-fn protocol(environment: &impl Fn(&str) -> Option<String>) -> Result<OtlpProtocol, OtlpSettingsError> {
+fn protocol(environment: &Environment<'_>) -> Result<OtlpProtocol, OtlpSettingsError> {
     let Some((variable, value)) = PROTOCOL.read(environment) else {
         return Ok(OtlpProtocol::HttpProtobuf);
     };
@@ -233,10 +281,7 @@ fn protocol(environment: &impl Fn(&str) -> Option<String>) -> Result<OtlpProtoco
     }
 }
 
-fn endpoint(
-    protocol: OtlpProtocol,
-    environment: &impl Fn(&str) -> Option<String>,
-) -> Result<Url, OtlpSettingsError> {
+fn endpoint(protocol: OtlpProtocol, environment: &Environment<'_>) -> Result<Url, OtlpSettingsError> {
     let default = match protocol {
         OtlpProtocol::HttpProtobuf => DEFAULT_HTTP,
         OtlpProtocol::Grpc => DEFAULT_GRPC,
@@ -266,12 +311,12 @@ fn endpoint(
     }
     if protocol == OtlpProtocol::HttpProtobuf && variable == ENDPOINT.general {
         let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}/{TRACES_PATH}"));
+        url.set_path(&format!("{base}/{}", environment.signal.path()));
     }
     Ok(url)
 }
 
-fn is_insecure(environment: &impl Fn(&str) -> Option<String>) -> bool {
+fn is_insecure(environment: &Environment<'_>) -> bool {
     INSECURE
         .read(environment)
         .is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
@@ -294,7 +339,7 @@ fn take_credentials(endpoint: &mut Url) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn headers(environment: &impl Fn(&str) -> Option<String>) -> Result<OtlpHeaders, OtlpSettingsError> {
+fn headers(environment: &Environment<'_>) -> Result<OtlpHeaders, OtlpSettingsError> {
     let mut headers = HeaderMap::new();
     let Some((variable, text)) = HEADERS.read(environment) else {
         return Ok(OtlpHeaders(headers));
@@ -325,7 +370,7 @@ fn headers(environment: &impl Fn(&str) -> Option<String>) -> Result<OtlpHeaders,
     Ok(OtlpHeaders(headers))
 }
 
-fn timeout(environment: &impl Fn(&str) -> Option<String>) -> Result<Duration, OtlpSettingsError> {
+fn timeout(environment: &Environment<'_>) -> Result<Duration, OtlpSettingsError> {
     let Some((variable, value)) = TIMEOUTS.read(environment) else {
         return Ok(TIMEOUT);
     };
@@ -335,7 +380,7 @@ fn timeout(environment: &impl Fn(&str) -> Option<String>) -> Result<Duration, Ot
     }
 }
 
-fn gzip(environment: &impl Fn(&str) -> Option<String>) -> Result<bool, OtlpSettingsError> {
+fn gzip(environment: &Environment<'_>) -> Result<bool, OtlpSettingsError> {
     let Some((variable, value)) = COMPRESSION.read(environment) else {
         return Ok(false);
     };
@@ -346,9 +391,7 @@ fn gzip(environment: &impl Fn(&str) -> Option<String>) -> Result<bool, OtlpSetti
     }
 }
 
-fn client(
-    environment: &impl Fn(&str) -> Option<String>,
-) -> Result<Option<ClientCertificate>, OtlpSettingsError> {
+fn client(environment: &Environment<'_>) -> Result<Option<ClientCertificate>, OtlpSettingsError> {
     match (CLIENT_CERTIFICATE.read(environment), CLIENT_KEY.read(environment)) {
         (None, None) => Ok(None),
         (Some((_, certificate)), Some((_, key))) => Ok(Some(ClientCertificate {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{OtlpProtocol, OtlpSettings, OtlpSettingsError};
+use super::{OtlpProtocol, OtlpSettings, OtlpSettingsError, Signal};
 
 fn read(variables: &[(&str, &str)]) -> Result<OtlpSettings, OtlpSettingsError> {
-    OtlpSettings::from_environment(lookup(variables))
+    OtlpSettings::from_environment(Signal::Traces, lookup(variables))
 }
 
 fn lookup(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
@@ -37,14 +37,14 @@ fn without_variables_a_collector_on_this_host_is_meant() {
         endpoint(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]),
         "http://localhost:4317/"
     );
-    assert!(!OtlpSettings::is_requested(lookup(&[(
-        "OTEL_EXPORTER_OTLP_PROTOCOL",
-        "grpc"
-    )])));
-    assert!(OtlpSettings::is_requested(lookup(&[(
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        "http://a"
-    )])));
+    assert!(!OtlpSettings::is_requested(
+        Signal::Traces,
+        lookup(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")])
+    ));
+    assert!(OtlpSettings::is_requested(
+        Signal::Traces,
+        lookup(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://a")])
+    ));
 }
 
 #[test]

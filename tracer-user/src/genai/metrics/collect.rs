@@ -239,8 +239,8 @@ impl<'s> Collection<'s> {
             by_error: _,
         } = instrument;
         self.metrics.push(Metric {
-            name,
-            description,
+            name: name.into(),
+            description: description.into(),
             unit,
             data: data(points.collect()),
         });

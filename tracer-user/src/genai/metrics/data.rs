@@ -1,5 +1,6 @@
 //! What is collected, free of any exporter's types.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::bedrock::histogram::Histogram;
@@ -28,9 +29,9 @@ pub struct ProcessMetrics {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
     /// Name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it tells, in a sentence.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// Unit in UCUM's words: `s`, `{token}`.
     pub unit: &'static str,
     /// The points.

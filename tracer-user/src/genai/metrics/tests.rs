@@ -165,7 +165,10 @@ fn both_conventions_are_all_names_of_each() {
     let calls = [converse(1, 1), streamed()];
     let names = |convention| {
         let snapshot = metered(convention, &calls);
-        let names = snapshot.processes[0].metrics.iter().map(|metric| metric.name);
+        let names = snapshot.processes[0]
+            .metrics
+            .iter()
+            .map(|metric| metric.name.to_string());
         names.collect::<std::collections::BTreeSet<_>>()
     };
     let each = &names(Convention::V1_41) | &names(Convention::Latest);

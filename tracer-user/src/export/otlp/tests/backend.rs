@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message as _;
@@ -50,6 +51,8 @@ pub(super) struct Received {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: ExportTraceServiceRequest,
+    /// Uncompressed.
+    bytes: Vec<u8>,
 }
 
 impl Received {
@@ -60,6 +63,11 @@ impl Received {
     /// `service.name` of each resource and how many spans it came with.
     pub(super) fn services(&self) -> Vec<(String, usize)> {
         services(&self.body)
+    }
+
+    /// The body of a request with metrics.
+    pub(super) fn metrics(&self) -> ExportMetricsServiceRequest {
+        ExportMetricsServiceRequest::decode(&self.bytes[..]).expect("a request with metrics")
     }
 
     pub(super) fn spans(&self) -> usize {
@@ -146,6 +154,11 @@ impl Backend {
         self.received.recv_timeout(PATIENCE).expect("a request comes")
     }
 
+    /// The next request, if it has come.
+    pub(super) fn try_next(&self) -> Option<Received> {
+        self.received.try_recv().ok()
+    }
+
     /// The requests that came and were not looked at yet.
     pub(super) fn rest(&self) -> Vec<Received> {
         self.received.try_iter().collect()
@@ -202,10 +215,16 @@ async fn answer(
     } else {
         body.to_vec()
     };
+    let traces = if parts.uri.path().ends_with("/v1/metrics") {
+        ExportTraceServiceRequest::default()
+    } else {
+        ExportTraceServiceRequest::decode(&body[..])?
+    };
     let received = Received {
         path: parts.uri.to_string(),
         headers: parts.headers,
-        body: ExportTraceServiceRequest::decode(&body[..])?,
+        body: traces,
+        bytes: body,
     };
     let answer = {
         let mut script = script.lock().map_err(|_| "the script panicked")?;

@@ -3,16 +3,17 @@
 mod backend;
 mod grpc;
 mod http;
+mod metrics;
 mod tls;
 
 use std::time::Duration;
 
 use crate::export::tests::{PATIENCE, process, span};
-use crate::export::{Format, OtlpSettings, OutletSettings, Outlets, Report, WhenFull};
+use crate::export::{Format, OtlpSettings, OutletSettings, Outlets, Report, Signal, WhenFull};
 
 /// Settings as a user writes them.
 fn settings(variables: &[(&str, &str)]) -> OtlpSettings {
-    OtlpSettings::from_environment(|name| {
+    OtlpSettings::from_environment(Signal::Traces, |name| {
         let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
         Some((*value).to_owned())
     })

@@ -1,0 +1,152 @@
+//! Serving metrics to Prometheus: `GET /metrics`, and nothing else.
+
+mod exposition;
+mod negotiation;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::OpenError;
+use super::metrics::Collector;
+use negotiation::Format;
+
+/// Most connections served at once. Prometheus keeps one.
+const CONNECTIONS_MAX: usize = 32;
+
+/// How long a client may take for the head of a request, and a connection may idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The server; it ends with this value.
+#[derive(Debug)]
+pub(super) struct Prometheus {
+    address: SocketAddr,
+    _running: oneshot::Sender<Infallible>,
+}
+
+impl Prometheus {
+    /// Listens, and starts the thread.
+    pub(super) fn open(address: SocketAddr, collector: Collector) -> Result<Self, OpenError> {
+        let cannot = |source| OpenError::Prometheus { address, source };
+        let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(OpenError::Thread)?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener)
+        };
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(source) => {
+                runtime.shutdown_background();
+                return Err(cannot(source));
+            }
+        };
+        let (running, stopped) = oneshot::channel();
+        thread::Builder::new()
+            .name("prometheus".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = accept(listener, collector) => {}
+                        _ = stopped => {}
+                    }
+                });
+                runtime.shutdown_background();
+            })
+            .map_err(OpenError::Thread)?;
+        tracing::info!("metrics are served on http://{address}/metrics");
+        Ok(Self {
+            address,
+            _running: running,
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn accept(listener: TcpListener, collector: Collector) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Too many open files, as a rule: it may pass.
+                tracing::debug!(%error, "a connection for metrics could not be taken");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let collector = collector.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, collector.clone()));
+            // A client that goes away in the middle is its own business.
+            hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+                .ok();
+            drop(place);
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    collector: Collector,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let plain = |status, text: &'static str| {
+        let mut response = Response::new(Full::from(text));
+        *response.status_mut() = status;
+        response
+    };
+    if request.uri().path() != "/metrics" {
+        return Ok(plain(StatusCode::NOT_FOUND, "metrics are at /metrics\n"));
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "metrics are read with GET\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+        return Ok(response);
+    }
+    let accept = request.headers().get_all(ACCEPT).iter();
+    let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::of(&accept.join(","));
+    let Some(collected) = collector.collect().await else {
+        return Ok(plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "geophone is starting, ending, or very busy\n",
+        ));
+    };
+    let mut response = Response::new(Full::from(exposition::text(&collected, format)));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static(format.content_type()),
+    );
+    Ok(response)
+}
