@@ -38,8 +38,10 @@ pub fn checks() -> Vec<Check> {
         btf(fs::metadata("/sys/kernel/btf/vmlinux").is_ok()),
         uprobes(&read("/sys/bus/event_source/devices/uprobe/type")),
         lockdown(&read("/sys/kernel/security/lockdown")),
-        programs(capabilities),
-        other_processes(capabilities, fs::read("/proc/1/maps").is_ok()),
+        programs(capabilities, &release),
+        // Memory maps may be read with CAP_PERFMON since 6.14, files may not.
+        other_processes(capabilities, fs::read_link("/proc/1/root").is_ok()),
+        replaced_files(capabilities),
         pid_namespace(
             &fs::read_link("/proc/self/ns/pid")
                 .map(|link| link.to_string_lossy().into_owned())
@@ -157,11 +159,13 @@ struct Capabilities(u64);
 
 impl Capabilities {
     // Numbers of `include/uapi/linux/capability.h`.
+    const DAC_OVERRIDE: u32 = 1;
     const DAC_READ_SEARCH: u32 = 2;
     const SYS_PTRACE: u32 = 19;
     const SYS_ADMIN: u32 = 21;
     const PERFMON: u32 = 38;
     const BPF: u32 = 39;
+    const CHECKPOINT_RESTORE: u32 = 40;
 
     /// Reads them from `/proc/PID/status`.
     fn parse(status: &str) -> Self {
@@ -188,7 +192,7 @@ impl Capabilities {
     }
 }
 
-fn programs(capabilities: Capabilities) -> Check {
+fn programs(capabilities: Capabilities, release: &str) -> Check {
     const SUBJECT: &str = "right to load and attach programs";
     if capabilities.has(Capabilities::SYS_ADMIN) {
         return Check::fine(SUBJECT, "CAP_SYS_ADMIN");
@@ -197,36 +201,58 @@ fn programs(capabilities: Capabilities) -> Check {
         (Capabilities::BPF, "CAP_BPF"),
         (Capabilities::PERFMON, "CAP_PERFMON"),
     ]);
-    if lacking.is_empty() {
-        Check::fine(SUBJECT, "CAP_BPF and CAP_PERFMON")
-    } else {
-        Check::missing(
+    if !lacking.is_empty() {
+        return Check::missing(
             SUBJECT,
             format!("{} missing", lacking.join(" and ")),
             "run as root, or grant CAP_BPF and CAP_PERFMON (in Kubernetes: privileged, or securityContext.capabilities.add)",
-        )
+        );
     }
+    // Without links of many places each probe is a perf event, which kernels with the fixes of July 2025 keep for
+    // CAP_SYS_ADMIN ("perf: Revert to requiring CAP_SYS_ADMIN for uprobes").
+    if version(release).is_some_and(|version| version < (6, 6)) {
+        return Check::limited(
+            SUBJECT,
+            format!("CAP_BPF and CAP_PERFMON; {release} may ask for CAP_SYS_ADMIN to attach"),
+            "if probes cannot be attached, grant CAP_SYS_ADMIN, or run Linux 6.6 or later",
+        );
+    }
+    Check::fine(SUBJECT, "CAP_BPF and CAP_PERFMON")
 }
 
 fn other_processes(capabilities: Capabilities, init_is_readable: bool) -> Check {
     const SUBJECT: &str = "right to look at other processes";
-    const REMEDY: &str = "run as root, or grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH";
-    let lacking = capabilities.lacking(&[
-        (Capabilities::SYS_PTRACE, "CAP_SYS_PTRACE"),
-        (Capabilities::DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"),
-    ]);
+    let mut lacking = Vec::new();
+    if !capabilities.has(Capabilities::SYS_PTRACE) && !init_is_readable {
+        lacking.push("CAP_SYS_PTRACE");
+    }
+    if !capabilities.has(Capabilities::DAC_READ_SEARCH) && !capabilities.has(Capabilities::DAC_OVERRIDE) {
+        lacking.push("CAP_DAC_READ_SEARCH");
+    }
     if lacking.is_empty() {
-        Check::fine(SUBJECT, "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")
-    } else if init_is_readable {
         Check::fine(SUBJECT, "not restricted here")
     } else {
         Check::limited(
             SUBJECT,
             format!(
-                "{} missing: libraries of other users' processes are not found",
+                "{} missing: libraries of other users' and containers' processes are not found",
                 lacking.join(" and ")
             ),
-            REMEDY,
+            "run as root, or grant CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
+        )
+    }
+}
+
+/// `/proc/PID/map_files` leads to a file that has no name any more; see `proc_pid_map_files(5)`.
+fn replaced_files(capabilities: Capabilities) -> Check {
+    const SUBJECT: &str = "right to look at replaced files";
+    if capabilities.has(Capabilities::CHECKPOINT_RESTORE) || capabilities.has(Capabilities::SYS_ADMIN) {
+        Check::fine(SUBJECT, "not restricted here")
+    } else {
+        Check::limited(
+            SUBJECT,
+            "CAP_CHECKPOINT_RESTORE missing: libraries that were replaced on disk while a process uses them are not found",
+            "grant CAP_CHECKPOINT_RESTORE, or restart processes after an upgrade of their libraries",
         )
     }
 }
@@ -304,12 +330,21 @@ mod tests {
 
     #[test]
     fn a_missing_capability_is_named_with_its_remedy() {
-        assert_eq!(programs(ROOT).status, Status::Fine);
-        let check = programs(Capabilities(1 << Capabilities::BPF));
+        assert_eq!(programs(ROOT, "6.12.1").status, Status::Fine);
+        let check = programs(Capabilities(1 << Capabilities::BPF), "6.12.1");
         assert_eq!(check.status, Status::Missing);
         assert_eq!(check.finding, "CAP_PERFMON missing");
         assert!(check.remedy.unwrap().contains("CAP_PERFMON"));
         assert_eq!(other_processes(NOBODY, false).status, Status::Limited);
+        assert_eq!(replaced_files(NOBODY).status, Status::Limited);
+    }
+
+    #[test]
+    fn two_capabilities_suffice_where_one_link_holds_all_probes() {
+        let two = Capabilities(1 << Capabilities::BPF | 1 << Capabilities::PERFMON);
+        assert_eq!(programs(two, "6.6.0").status, Status::Fine);
+        assert_eq!(programs(two, "6.1.0-41-amd64").status, Status::Limited);
+        assert_eq!(programs(ROOT, "6.1.0-41-amd64").status, Status::Fine);
     }
 
     #[test]
@@ -350,6 +385,8 @@ mod tests {
             btf(false),
             uprobes(""),
             pid_namespace("pid:[4026532000]"),
+            other_processes(NOBODY, false),
+            replaced_files(NOBODY),
             events(Some("Permission denied".to_owned())),
         ];
         for check in problems.into_iter().chain(checks()) {
