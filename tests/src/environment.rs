@@ -26,6 +26,11 @@ pub fn built_client(set: &str, file: &str) -> Result<PathBuf> {
     set_up(&format!("clients/{set}/{file}"))
 }
 
+/// A program of `target/deploy-tools`: `helm`, `kubectl`, `kubernetes-validate`, or the `python` that they came with.
+pub fn deploy_tool(name: &str) -> Result<PathBuf> {
+    set_up(&format!("deploy-tools/bin/{name}"))
+}
+
 /// Something below the target directory that is set up before the tests.
 pub(crate) fn set_up(file: &str) -> Result<PathBuf> {
     let target =

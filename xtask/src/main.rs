@@ -57,7 +57,7 @@ enum Task {
     /// Checks the rules of the house: layering, where unsafe and attribute names may stand, file sizes.
     Tidy,
     /// Installs what the end-to-end tests and the demonstration need: pinned Python environments, curl, node, Go, tshark,
-    /// and client programs, which are built once into a cache (`GEOPHONE_CACHE`, else `~/.cache/geophone`).
+    /// helm, kubectl, and client programs, which are built once into a cache (`GEOPHONE_CACHE`, else `~/.cache/geophone`).
     Setup,
     /// Sets up what the tests need and runs all of them.
     Test,

@@ -1,10 +1,11 @@
 //! `cargo xtask setup`: what the end-to-end tests and the demonstration need beyond Rust.
 //!
 //! A Python environment in `target/venv` with the pinned packages of `tests/clients/requirements.txt`, programs of the
-//! system, and clients that are built or fetched into a cache (`clients.rs`). Runs again in no time: a copy of the requirements beside
-//! the packages tells whether they are those.
+//! system, tools that render and check what is deployed (`deploy.rs`), and clients that are built or fetched into a cache
+//! (`clients.rs`). Runs again in no time: a copy of the requirements beside the packages tells whether they are those.
 
 mod clients;
+mod deploy;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,6 +35,7 @@ const PROGRAMS: [(&str, &str, &str); 6] = [
 pub(crate) fn setup() -> Result<Environment> {
     install_programs()?;
     clients::clients()?;
+    deploy::tools()?;
     python_environment()
 }
 

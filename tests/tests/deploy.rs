@@ -1,0 +1,228 @@
+//! What is deployed: rendered by kubectl and helm themselves, valid by the published schemas, and with no more rights than
+//! are needed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tracer_tests::environment::{deploy_tool, workspace};
+
+/// Kubernetes from the oldest that has `appArmorProfile` to the newest whose schemas are published.
+const VERSIONS: [&str; 3] = ["1.30", "1.34", "1.37"];
+
+/// All that the pod may do.
+const CAPABILITIES: [&str; 5] = [
+    "BPF",
+    "PERFMON",
+    "SYS_PTRACE",
+    "DAC_READ_SEARCH",
+    "CHECKPOINT_RESTORE",
+];
+
+fn deploy(folder: &str) -> PathBuf {
+    workspace().join("deploy").join(folder)
+}
+
+/// What a program prints, provided that it succeeds.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?} failed:\n{stderr}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn kustomize(folder: &str) -> Result<String> {
+    said(
+        Command::new(deploy_tool("kubectl")?)
+            .arg("kustomize")
+            .arg(deploy(folder)),
+    )
+}
+
+fn helm(release: &str, settings: &str) -> Result<String> {
+    let mut command = Command::new(deploy_tool("helm")?);
+    command
+        .args(["template", release])
+        .arg(deploy("helm/geophone"))
+        .args(["--namespace", "tracing", "--set", settings]);
+    said(&mut command)
+}
+
+/// The objects of a manifest.
+fn objects(manifest: &str) -> Result<Vec<Value>> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("manifest.yaml");
+    std::fs::write(&file, manifest)?;
+    let script =
+        "import json, sys, yaml; print(json.dumps([o for o in yaml.safe_load_all(open(sys.argv[1])) if o]))";
+    let json = said(
+        Command::new(deploy_tool("python")?)
+            .args(["-c", script])
+            .arg(&file),
+    )?;
+    Ok(serde_json::from_str(&json)?)
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+    objects
+        .iter()
+        .find(|object| object["kind"] == kind)
+        .unwrap_or_else(|| panic!("there is no {kind}"))
+}
+
+/// Wants a manifest to be what every version of Kubernetes takes, with no field that it does not know.
+fn is_valid(manifest: &str) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("manifest.yaml");
+    std::fs::write(&file, manifest)?;
+    for version in VERSIONS {
+        let mut validate = Command::new(deploy_tool("kubernetes-validate")?);
+        validate.args(["--strict", "-k", version]).arg(&file);
+        let output = validate.output()?;
+        let said = [output.stdout, output.stderr].concat();
+        ensure!(
+            output.status.success(),
+            "not valid in {version}:\n{}",
+            String::from_utf8_lossy(&said)
+        );
+    }
+    Ok(())
+}
+
+/// Wants a pod that has these rights and none beside them.
+fn has_the_least_rights(objects: &[Value]) {
+    let pod = &of_kind(objects, "DaemonSet")["spec"]["template"]["spec"];
+    assert_eq!(pod["hostPID"], true);
+    for other in ["hostNetwork", "hostIPC", "volumes"] {
+        assert_eq!(pod[other], Value::Null, "{other}");
+    }
+    let security = &pod["containers"][0]["securityContext"];
+    assert_eq!(security["privileged"], false);
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["readOnlyRootFilesystem"], true);
+    assert_eq!(
+        security["capabilities"],
+        json!({"drop": ["ALL"], "add": CAPABILITIES})
+    );
+    let rules = &of_kind(objects, "ClusterRole")["rules"];
+    let pods = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]);
+    assert_eq!(rules, &pods);
+}
+
+#[test]
+fn the_manifests_are_valid_and_ask_for_no_more_than_is_needed() -> Result<()> {
+    let manifest = kustomize("kubernetes")?;
+    is_valid(&manifest)?;
+    has_the_least_rights(&objects(&manifest)?);
+    insta::assert_snapshot!("kustomize", manifest);
+    Ok(())
+}
+
+#[test]
+fn the_fallback_is_privileged_and_otherwise_the_same() -> Result<()> {
+    let manifest = kustomize("kubernetes-privileged")?;
+    is_valid(&manifest)?;
+    let (mut objects, mut least) = (objects(&manifest)?, objects(&kustomize("kubernetes")?)?);
+    let security = |objects: &mut Vec<Value>| {
+        let set = objects
+            .iter_mut()
+            .find(|object| object["kind"] == "DaemonSet")
+            .expect("there is a DaemonSet");
+        set["spec"]["template"]["spec"]["containers"][0]["securityContext"].take()
+    };
+    assert_eq!(
+        security(&mut objects),
+        json!({"privileged": true, "readOnlyRootFilesystem": true, "runAsUser": 0})
+    );
+    security(&mut least);
+    assert_eq!(objects, least);
+    Ok(())
+}
+
+#[test]
+fn the_chart_renders_what_the_manifests_say() -> Result<()> {
+    said(
+        Command::new(deploy_tool("helm")?)
+            .args(["lint", "--strict"])
+            .arg(deploy("helm/geophone")),
+    )?;
+    let manifest = helm("geophone", "image.tag=0.1.0")?;
+    is_valid(&manifest)?;
+    let (chart, manifests) = (objects(&manifest)?, objects(&kustomize("kubernetes")?)?);
+    has_the_least_rights(&chart);
+    let container = |objects: &[Value]| {
+        of_kind(objects, "DaemonSet")["spec"]["template"]["spec"]["containers"][0]["securityContext"].clone()
+    };
+    assert_eq!(container(&chart), container(&manifests));
+    insta::assert_snapshot!("helm", manifest);
+    Ok(())
+}
+
+#[test]
+fn the_values_of_the_chart_reach_the_pod() -> Result<()> {
+    let manifest = helm(
+        "second",
+        "privileged=true,content=both,otlp.protocol=grpc,otlp.secretName=token,priorityClassName=system-node-critical,\
+         extraArgs={--verbose},image.tag=v1,imagePullSecrets[0].name=pull",
+    )?;
+    is_valid(&manifest)?;
+    let objects = objects(&manifest)?;
+    let pod = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    assert_eq!(container["args"], json!(["run", "--content=both", "--verbose"]));
+    assert_eq!(container["image"], "geophone:v1");
+    assert_eq!(container["securityContext"]["privileged"], true);
+    assert_eq!(container["envFrom"], json!([{"secretRef": {"name": "token"}}]));
+    assert_eq!(pod["priorityClassName"], "system-node-critical");
+    assert_eq!(
+        of_kind(&objects, "ClusterRole")["metadata"]["name"],
+        "geophone-second"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_value_that_the_chart_does_not_know_is_refused() {
+    let refused = helm("geophone", "contnet=both").unwrap_err().to_string();
+    assert!(refused.contains("contnet"), "{refused}");
+    let refused = helm("geophone", "content=everything").unwrap_err().to_string();
+    assert!(refused.contains("content"), "{refused}");
+}
+
+#[test]
+fn the_unit_is_understood_by_systemd_and_gives_the_same_rights() -> Result<()> {
+    let unit = std::fs::read_to_string(deploy("systemd/geophone.service"))?;
+    let names: Vec<String> = CAPABILITIES.iter().map(|name| format!("CAP_{name}")).collect();
+    let rights = names.join(" ");
+    for setting in ["CapabilityBoundingSet", "AmbientCapabilities"] {
+        assert!(unit.contains(&format!("\n{setting}={rights}\n")), "{setting}");
+    }
+    let analyze = Command::new("systemd-analyze").arg("--version").output();
+    if analyze.is_err() {
+        // Not eprintln: the test harness would swallow it, since the test passes.
+        use std::io::Write as _;
+        writeln!(
+            std::io::stderr().lock(),
+            "\n*** NOT RUN: the unit was not verified: systemd-analyze is not installed ***\n"
+        )
+        .ok();
+        return Ok(());
+    }
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("geophone.service");
+    // It looks whether the program is there.
+    std::fs::write(&file, unit.replace("/usr/local/bin/geophone", "/bin/true"))?;
+    let verified = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&file)
+        .output()?;
+    let complaints = String::from_utf8_lossy(&verified.stderr);
+    ensure!(
+        verified.status.success() && !complaints.contains("geophone.service"),
+        "{complaints}"
+    );
+    Ok(())
+}
