@@ -32,7 +32,7 @@ pub(super) enum Event<'a> {
         cgroup: String,
         /// Absent from the recordings that were made before there was one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        pod: Option<Pod>,
+        pod: Option<Box<Pod>>,
     },
     ProcessExit {
         pid: u32,
@@ -108,7 +108,7 @@ impl<'a> Event<'a> {
                     command_line: command_line.clone(),
                     environment: environment.clone(),
                     cgroup: cgroup.clone(),
-                    pod: pod.as_deref().cloned(),
+                    pod: pod.as_deref().cloned().map(Box::new),
                 }
             }
             ProbeEvent::ProcessExit { process, time } => Self::ProcessExit {
@@ -170,7 +170,7 @@ impl<'a> From<Event<'a>> for ProbeEvent<'a> {
                 command_line,
                 environment,
                 cgroup,
-                pod: pod.map(Arc::new),
+                pod: pod.map(|pod| Arc::new(*pod)),
             })),
             Event::ProcessExit { pid, start, time } => ProbeEvent::ProcessExit {
                 process: ProcessKey { pid, start_ns: start },

@@ -77,7 +77,7 @@ impl Resource {
         attributes.text(POD_UID, &container::pod_uid(&process.cgroup).unwrap_or_default());
         attributes.text(HOST_NAME, host.map(|host| host.name.as_str()).unwrap_or_default());
         attributes.text(OS_TYPE, "linux");
-        for (key, value) in process.pod.iter().flat_map(|pod| pod::attributes(pod)) {
+        for (key, value) in process.pod.as_deref().map(pod::attributes).unwrap_or_default() {
             attributes.set(Cow::Owned(key), value);
         }
         for (key, value) in own {

@@ -56,11 +56,14 @@ pub(super) struct ContainerSpec {
 
 /// `status`.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub(super) struct PodStatus {
-    container_statuses: Option<Vec<ContainerStatus>>,
-    init_container_statuses: Option<Vec<ContainerStatus>>,
-    ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
+    #[serde(rename = "containerStatuses")]
+    containers: Option<Vec<ContainerStatus>>,
+    #[serde(rename = "initContainerStatuses")]
+    init_containers: Option<Vec<ContainerStatus>>,
+    #[serde(rename = "ephemeralContainerStatuses")]
+    ephemeral_containers: Option<Vec<ContainerStatus>>,
 }
 
 /// `status.containerStatuses[]`.
@@ -175,16 +178,12 @@ fn specified(spec: PodSpec) -> Vec<Container> {
 /// Name and id of every container that has run, those before a restart included.
 fn identified(status: PodStatus) -> Vec<(String, String)> {
     let PodStatus {
-        container_statuses,
-        init_container_statuses,
-        ephemeral_container_statuses,
+        containers,
+        init_containers,
+        ephemeral_containers,
     } = status;
     let mut identified = Vec::new();
-    let statuses = [
-        container_statuses,
-        init_container_statuses,
-        ephemeral_container_statuses,
-    ];
+    let statuses = [containers, init_containers, ephemeral_containers];
     for status in statuses.into_iter().flatten().flatten().take(CONTAINERS_MAX) {
         let ContainerStatus {
             name,

@@ -14,7 +14,7 @@ use api_server::ApiServer;
 mod api_server;
 
 /// Longest wait for something that must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A UID and a container id that end with a number.
 fn uid(number: u8) -> String {

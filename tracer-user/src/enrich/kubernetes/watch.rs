@@ -154,13 +154,13 @@ async fn follow(client: Client, node: &str, shared: &Shared) {
 const GONE: u16 = 410;
 
 fn remedy(error: &watcher::Error) -> &'static str {
-    let code = match error {
+    let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
-        watcher::Error::WatchError(status) => status.code,
-        _ => 0,
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status),
+        _ => None,
     };
-    match code {
+    match status.map_or(0, |status| status.code) {
         401 => "check the service account's token: is automountServiceAccountToken on?",
         403 => "let the service account list and watch pods: see the ClusterRole in deploy/kubernetes",
         _ => "check that this node reaches the API server",
