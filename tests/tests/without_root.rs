@@ -182,5 +182,19 @@ fn content_is_what_was_said_and_only_when_asked_for() -> Result<()> {
         }
         assert_eq!(output[0]["parts"], Value::from(parts), "{span:?}");
     }
+
+    let (redacted, _) = replay_with(
+        &recording.file(),
+        &[
+            "--content=both",
+            "--redact-pattern",
+            CANARY,
+            "--redact-path",
+            "$..city",
+        ],
+    )?;
+    let told = format!("{redacted:?}");
+    assert!(!told.contains(CANARY) && !told.contains("Zürich"), "{told}");
+    assert!(told.contains("[redacted:pattern]") && told.contains("[redacted:path]"));
     Ok(())
 }

@@ -32,7 +32,7 @@ fn help_says_what_can_be_done() {
 
 #[test]
 fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 18] = [
         (&[], "Usage: geophone"),
         (&["attach"], "--pid <PID>"),
         (&["attach", "--pid", "0"], "0 is not in 1..=4194304"),
@@ -57,6 +57,26 @@ fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
         (
             &["replay", "--log", "tracer_user=loud", "x.pcapng"],
             "level or `module=level` pairs",
+        ),
+        (
+            &["replay", "--redact", "email,nonsense", "x.pcapng"],
+            "there is no pattern called `nonsense`",
+        ),
+        (
+            &["replay", "--redact-pattern", "(", "x.pcapng"],
+            "unclosed group; see https://docs.rs/regex",
+        ),
+        (
+            &["replay", "--redact-path", "$.a[", "x.pcapng"],
+            "write it as RFC 9535 has it",
+        ),
+        (
+            &["replay", "--content-limit", "5", "x.pcapng"],
+            "a number of bytes from 1024 to 1048576",
+        ),
+        (
+            &["replay", "--semconv", "1.36", "x.pcapng"],
+            "possible values: 1.41, latest, both",
         ),
     ];
     for (arguments, message) in cases {

@@ -23,18 +23,38 @@ pub(super) struct RedactionOptions {
     ///
     /// Single ones: api-key, aws-access-key-id, aws-secret-access-key, credit-card, email, iban, ipv4, jwt, phone,
     /// private-key, us-ssn. Groups: secrets, personal, all.
-    #[arg(long = "redact", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "redact", value_name = "NAME", value_delimiter = ',', value_parser = builtin)]
     names: Vec<String>,
     /// Take out what this regular expression matches; of a group called `redact` that alone.
-    #[arg(long = "redact-pattern", value_name = "REGEX")]
+    #[arg(long = "redact-pattern", value_name = "REGEX", value_parser = pattern)]
     patterns: Vec<String>,
     /// Take out what this JSON path (RFC 9535) selects of the content attributes, like `$..password`.
-    #[arg(long = "redact-path", value_name = "PATH")]
+    #[arg(long = "redact-path", value_name = "PATH", value_parser = path)]
     paths: Vec<String>,
     /// File with rules (TOML): `builtin = ["email"]`, and tables `[[rule]]` of `name` and `pattern` or `path`.
     #[arg(long = "redact-file", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
+
+fn builtin(name: &str) -> Result<String, RuleError> {
+    Redaction::default().add_builtin(name).map(|()| name.to_owned())
+}
+
+fn pattern(expression: &str) -> Result<String, RuleError> {
+    Redaction::default()
+        .add_pattern(PATTERN, expression)
+        .map(|()| expression.to_owned())
+}
+
+fn path(path: &str) -> Result<String, RuleError> {
+    Redaction::default()
+        .add_path(PATH, path)
+        .map(|()| path.to_owned())
+}
+
+/// Names of the rules that are given without one.
+const PATTERN: &str = "pattern";
+const PATH: &str = "path";
 
 /// Rules as the user gives them.
 pub(super) fn rules(options: &RedactionOptions) -> Result<Redaction, Failure> {
@@ -52,12 +72,12 @@ pub(super) fn rules(options: &RedactionOptions) -> Result<Redaction, Failure> {
     }
     for pattern in patterns {
         redaction
-            .add_pattern("pattern", pattern)
+            .add_pattern(PATTERN, pattern)
             .map_err(|error| unusable("--redact-pattern", error))?;
     }
     for path in paths {
         redaction
-            .add_path("path", path)
+            .add_path(PATH, path)
             .map_err(|error| unusable("--redact-path", error))?;
     }
     for file in files {
