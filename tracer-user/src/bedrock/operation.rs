@@ -34,8 +34,12 @@ pub enum Purpose {
     Model,
     /// A hosted agent is asked.
     Agent,
-    /// A knowledge base is searched.
+    /// A knowledge base or a memory is searched.
     Retrieval,
+    /// A tool runs.
+    Tool,
+    /// Documents are put in order.
+    Ranking,
     /// Related work for which OpenTelemetry has no `gen_ai` operation.
     Auxiliary,
     /// Housekeeping: recognised, and no span.
@@ -157,7 +161,7 @@ operations! {
     /// A planned search, as a stream of events.
     AgenticRetrieveStream, AgentRuntime, Retrieval, Anywhere, ["POST" "agenticRetrieveStream"];
     /// Documents are put in order.
-    Rerank, AgentRuntime, Auxiliary, Bedrock, ["POST" "rerank"];
+    Rerank, AgentRuntime, Ranking, Bedrock, ["POST" "rerank"];
     /// A question becomes a query.
     GenerateQuery, AgentRuntime, Auxiliary, Bedrock, ["POST" "generateQuery"];
     /// A prompt is reworded.
@@ -185,13 +189,15 @@ operations! {
     /// A managed agent loop answers.
     InvokeHarness, AgentCore, Agent, Bedrock, ["POST" "harnesses/invoke"];
     /// Code runs in a sandbox.
-    InvokeCodeInterpreter, AgentCore, Auxiliary, Anywhere, ["POST" "code-interpreters/{interpreter}/tools/invoke"];
+    InvokeCodeInterpreter, AgentCore, Tool, Anywhere, ["POST" "code-interpreters/{interpreter}/tools/invoke"];
     /// A browser takes a step.
-    InvokeBrowser, AgentCore, Auxiliary, Bedrock, ["POST" "browsers/{browser}/sessions/invoke"];
+    InvokeBrowser, AgentCore, Tool, Bedrock, ["POST" "browsers/{browser}/sessions/invoke"];
     /// The web is searched.
-    InvokeWebSearch, AgentCore, Auxiliary, Bedrock, ["POST" "web-search/{search}/invoke"];
+    InvokeWebSearch, AgentCore, Tool, Bedrock, ["POST" "web-search/{search}/invoke"];
     /// A memory is searched.
-    RetrieveMemoryRecords, AgentCore, Auxiliary, Bedrock, ["POST" "memories/{memory}/retrieve"];
+    RetrieveMemoryRecords, AgentCore, Retrieval, Bedrock, ["POST" "memories/{memory}/retrieve"];
+    /// A message to a gateway, which speaks the Model Context Protocol.
+    InvokeGateway, AgentCore, Tool, Bedrock, ["POST" "mcp"];
     /// Something is put into a memory.
     CreateEvent, AgentCore, Auxiliary, Bedrock, ["POST" "memories/{memory}/events"];
     /// Sessions of the sandbox and the browser.
@@ -217,7 +223,10 @@ impl Operation {
                 | Operation::InvokeFlow
                 | Operation::RetrieveAndGenerateStream
                 | Operation::AgenticRetrieveStream
+                | Operation::OptimizePrompt
                 | Operation::InvokeHarness
+                | Operation::InvokeCodeInterpreter
+                | Operation::InvokeAgentRuntimeCommand
         )
     }
 }

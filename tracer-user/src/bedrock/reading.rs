@@ -23,8 +23,8 @@ enum Shape {
     Family,
     /// Events of a conversation by voice, on both sides.
     Speech,
-    /// A hosted agent that answers with its trace.
-    Agent,
+    /// Hosted agents and what belongs to them.
+    Agent(Operation),
     /// Another vendor's way of speaking.
     Compatible(Dialect),
     /// A guardrail asked by itself.
@@ -58,13 +58,13 @@ impl Reading {
             Operation::Converse | Operation::ConverseStream => Shape::Converse,
             Operation::InvokeModel | Operation::InvokeModelWithResponseStream => Shape::Family,
             Operation::InvokeModelWithBidirectionalStream => Shape::Speech,
-            Operation::InvokeAgent | Operation::InvokeInlineAgent => Shape::Agent,
             Operation::ChatCompletions => Shape::Compatible(Dialect::ChatCompletions),
             Operation::Responses => Shape::Compatible(Dialect::Responses),
             Operation::Messages => Shape::Compatible(Dialect::Messages),
             Operation::ApplyGuardrail | Operation::InvokeGuardrailChecks => Shape::Guardrail,
             Operation::CountTokens | Operation::MessagesCountTokens => Shape::Count,
             Operation::StartAsyncInvoke | Operation::GetAsyncInvoke => Shape::Job,
+            operation if agent::reads(operation) => Shape::Agent(operation),
             _ => Shape::Opaque,
         };
         let content = content && shape != Shape::Opaque;
@@ -102,6 +102,7 @@ impl Reading {
     /// Whether a stream of this shape ends with an event of its own, and it did not come.
     pub(super) fn lacks_stop_event(&self) -> bool {
         let due = matches!(self.shape, Shape::Converse | Shape::Speech | Shape::Compatible(_))
+            || matches!(self.shape, Shape::Agent(operation) if agent::tells_the_end(operation))
             || self.known_family().is_some_and(Family::tells_the_end);
         // A guardrail that steps in leaves out the rest.
         let over = self.facts.ended || self.facts.guardrail.intervened == Some(true);
@@ -113,7 +114,7 @@ impl Reading {
         match self.shape {
             Shape::Converse => converse::request(body, &mut self.facts),
             Shape::Family => self.family_of(body).request(body, &mut self.facts),
-            Shape::Agent => agent::request(body, &mut self.facts),
+            Shape::Agent(operation) => agent::request(operation, body, &mut self.facts),
             Shape::Compatible(dialect) => dialect.request(body, &mut self.facts),
             Shape::Guardrail => beside::guardrail_request(body, &mut self.facts),
             Shape::Count => beside::count_request(body, &mut self.facts),
@@ -145,7 +146,8 @@ impl Reading {
             Shape::Guardrail => beside::guardrail_response(body, &mut self.facts),
             Shape::Count => beside::count_response(body, &mut self.facts),
             Shape::Job => beside::job_response(body, &mut self.facts),
-            Shape::Agent | Shape::Speech | Shape::Opaque => Ok(()),
+            Shape::Agent(operation) => agent::response(operation, body, &mut self.facts),
+            Shape::Speech | Shape::Opaque => Ok(()),
         }
     }
 
@@ -164,7 +166,14 @@ impl Reading {
             Shape::Speech if event_type == "chunk" => {
                 speech::answered(Json::new(&json::text(&chunk_bytes(payload)?)), &mut self.facts)
             }
-            Shape::Agent => agent::event(event_type, payload, time, &mut self.facts, &mut self.assembly),
+            Shape::Agent(operation) => agent::event(
+                operation,
+                event_type,
+                payload,
+                time,
+                &mut self.facts,
+                &mut self.assembly,
+            ),
             Shape::Family
             | Shape::Speech
             | Shape::Compatible(_)
@@ -184,16 +193,20 @@ impl Reading {
     /// Whether a stream is one of server-sent events, and not of AWS's.
     pub(super) fn answers_in_lines(&self) -> bool {
         matches!(self.shape, Shape::Compatible(_))
+            || matches!(self.shape, Shape::Agent(operation) if agent::answers_in_lines(operation))
     }
 
     /// Reads one server-sent event.
     pub(super) fn server_sent(&mut self, data: &[u8]) -> Result<(), Malformed> {
         match self.shape {
             Shape::Compatible(dialect) => dialect.event(data, &mut self.facts, &mut self.assembly),
+            Shape::Agent(operation) => {
+                agent::server_sent(operation, Json::new(&json::text(data)), &mut self.facts);
+                Ok(())
+            }
             Shape::Converse
             | Shape::Family
             | Shape::Speech
-            | Shape::Agent
             | Shape::Guardrail
             | Shape::Count
             | Shape::Job

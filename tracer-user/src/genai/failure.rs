@@ -25,6 +25,12 @@ pub(super) fn failed(call: &Call) -> Option<Failed> {
             description: failure.message.clone().unwrap_or_default(),
         });
     }
+    if call.agent.tool.as_ref().is_some_and(|tool| tool.failed) {
+        return Some(Failed {
+            kind: error::TOOL_ERROR.into(),
+            description: "the tool says that it failed".into(),
+        });
+    }
     // Where only one direction is seen, a response may well have come.
     if call.status.is_none()
         && !call.gaps.unpaired

@@ -10,12 +10,18 @@ use super::semconv::operation;
 pub(super) fn span_name(call: &Call, operation: Option<&'static str>) -> String {
     let resource = &call.route.resource;
     let Some(operation) = operation else {
-        return call.route.operation.name().to_owned();
+        let method = call.agent.mcp.as_ref().and_then(|mcp| mcp.method.as_deref());
+        return method.unwrap_or(call.route.operation.name()).to_owned();
     };
+    if let Some(tool) = &call.agent.tool {
+        let name = tool.name.as_ref();
+        return name.map_or_else(|| operation.to_owned(), |name| format!("{operation} {name}"));
+    }
     let target = match call.route.operation.purpose() {
-        Purpose::Retrieval => resource.knowledge_base.as_deref(),
+        Purpose::Retrieval => resource.knowledge_base.as_deref().or(resource.memory.as_deref()),
         Purpose::Agent => call.agent.name.as_deref(),
-        Purpose::Chat | Purpose::Model | Purpose::Auxiliary | Purpose::Housekeeping => {
+        Purpose::Tool => None,
+        Purpose::Chat | Purpose::Model | Purpose::Ranking | Purpose::Auxiliary | Purpose::Housekeeping => {
             resource.model.as_deref()
         }
     };
@@ -24,7 +30,17 @@ pub(super) fn span_name(call: &Call, operation: Option<&'static str>) -> String 
 
 /// The `gen_ai` operation; `None` where the convention has none.
 pub(super) fn operation_name(call: &Call) -> Option<&'static str> {
+    // Where a tool is called, that is what is done, whoever is asked to do it.
+    if call.agent.tool.is_some() {
+        return Some(operation::EXECUTE_TOOL);
+    }
     match call.route.operation.purpose() {
+        // Another message of the protocol.
+        Purpose::Agent | Purpose::Tool if call.agent.mcp.as_ref().is_some_and(|mcp| mcp.method.is_some()) => {
+            None
+        }
+        Purpose::Tool => Some(operation::EXECUTE_TOOL),
+        Purpose::Ranking => Some(operation::RERANK),
         Purpose::Chat => Some(operation::CHAT),
         Purpose::Agent => Some(operation::INVOKE_AGENT),
         Purpose::Retrieval => Some(operation::RETRIEVAL),

@@ -107,6 +107,26 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     TOOL_TYPE = "gen_ai.tool.type";
     /// How many documents were found.
     RETRIEVAL_DOCUMENTS = "geophone.retrieval.document_count";
+    /// How many documents are asked for, by the name after v1.41.
+    RETRIEVAL_TOP_K = "gen_ai.retrieval.top_k";
+    /// Flow.
+    FLOW_ID = "geophone.flow.id";
+    /// One run of a flow.
+    FLOW_EXECUTION = "geophone.flow.execution_id";
+    /// How a flow ended.
+    FLOW_COMPLETION = "geophone.flow.completion";
+    /// Node of a flow, or stage of a planned search.
+    NODE_NAME = "geophone.node.name";
+    /// User on whose behalf a hosted agent is called.
+    USER_ID = "user.id";
+    /// Message of the Model Context Protocol.
+    MCP_METHOD = "mcp.method.name";
+    /// Its session.
+    MCP_SESSION = "mcp.session.id";
+    /// Its version.
+    MCP_VERSION = "mcp.protocol.version";
+    /// Id of the message.
+    JSONRPC_ID = "jsonrpc.request.id";
     /// Knowledge base searched.
     DATA_SOURCE_ID = "gen_ai.data_source.id";
     /// Conversation sent.
@@ -366,8 +386,11 @@ pub mod error {
     pub const EXECUTION_ERROR: &str = "execution_error";
     /// Code that an agent ran took too long.
     pub const EXECUTION_TIMEOUT: &str = "execution_timeout";
+    /// A tool says that it failed; the word is that of the conventions for MCP.
+    pub const TOOL_ERROR: &str = "tool_error";
     /// Every value.
-    pub const ALL: [&str; 5] = [
+    pub const ALL: [&str; 6] = [
+        TOOL_ERROR,
         CONNECTION_CLOSED,
         STREAM_TRUNCATED,
         AGENT_FAILURE,
@@ -382,6 +405,14 @@ pub mod tool {
     pub const EXTENSION: &str = "extension";
     /// Run on the caller's side.
     pub const FUNCTION: &str = "function";
+}
+
+/// What the names of spans begin with that are nodes.
+pub mod node {
+    /// Of a flow.
+    pub const FLOW: &str = "flow_node";
+    /// Of a planned search.
+    pub const SEARCH: &str = "search_stage";
 }
 
 /// Values of [`AGENT_PHASE`].
@@ -450,6 +481,8 @@ pub mod incomplete {
     pub const NO_STOP_EVENT: &str = "no_stop_event";
     /// Attempts before this one are not on this span.
     pub const ATTEMPTS_UNSEEN: &str = "attempts_unseen";
+    /// Some of what a step consisted of may be missing.
+    pub const PARTS_UNSEEN: &str = "parts_unseen";
     /// How a step ended was not told.
     pub const OUTCOME_UNSEEN: &str = "outcome_unseen";
     /// A loop was not seen to come to an answer.
@@ -467,7 +500,8 @@ pub mod incomplete {
     /// The connection left HTTP.
     pub const UPGRADED: &str = "upgraded";
     /// Every value.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 18] = [
+        PARTS_UNSEEN,
         OUTCOME_UNSEEN,
         LOOP_UNFINISHED,
         REQUEST_HOLE,

@@ -140,6 +140,22 @@ fn tool_arguments(span: &Span) -> Vec<Json> {
         .collect()
 }
 
+/// Characters of the answer, as the content attribute has it.
+pub(crate) fn text_length(span: &Span) -> usize {
+    let Json::String(messages) = attribute(span, semconv::OUTPUT_MESSAGES) else {
+        return 0;
+    };
+    let messages: Json = serde_json::from_str(&messages).expect("messages are JSON");
+    let parts = messages
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|message| message["parts"].as_array().cloned().unwrap_or_default());
+    parts
+        .filter_map(|part| Some(part["content"].as_str()?.chars().count()))
+        .sum()
+}
+
 pub(crate) fn attribute(span: &Span, name: &str) -> Json {
     span.attributes
         .iter()

@@ -6,8 +6,12 @@ use tracer_user::genai::span::{Span, SpanStatus};
 
 use crate::compare::attribute;
 
-/// Measured, so that what is missing moves them; or there to say that something is missing.
-const MEASURED: [&str; 2] = [semconv::INCOMPLETE, semconv::RESPONSE_TIME_TO_FIRST_CHUNK];
+/// Measured, so that what is missing moves them; or there to say that something is missing, or which of several sources was there.
+const MEASURED: [&str; 3] = [
+    semconv::INCOMPLETE,
+    semconv::RESPONSE_TIME_TO_FIRST_CHUNK,
+    semconv::SESSION_SOURCE,
+];
 
 /// What was said by people and models. Of a text, pieces may be missing.
 const CONTENT: [&str; 2] = [semconv::INPUT_MESSAGES, semconv::OUTPUT_MESSAGES];

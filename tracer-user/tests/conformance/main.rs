@@ -4,6 +4,7 @@
 //! `GEOPHONE_RECORDED` names a file of JSON lines: `{"id", "request": {method, host, path, headers, body_b64}, "response":
 //! {status, headers, body_b64}, "expected": {…}}`. Without it there is nothing to compare, and the tests say so.
 
+mod agents;
 mod compare;
 mod holed;
 mod recording;
@@ -21,7 +22,10 @@ use recording::Recording;
 use serving::{Hole, Passed, Protocol, trace};
 
 /// Operations whose bodies are read.
-const READ: [&str; 4] = [
+const READ: [&str; 7] = [
+    "InvokeAgent",
+    "Retrieve",
+    "RetrieveAndGenerate",
     "Converse",
     "ConverseStream",
     "InvokeModel",
@@ -91,6 +95,9 @@ fn recorded_exchanges_say_what_they_are_known_to_say() {
 /// What the spans of a recording get wrong.
 fn differences(recording: &Recording, spans: &[Span]) -> Vec<String> {
     match spans {
+        _ if ["InvokeAgent", "Retrieve", "RetrieveAndGenerate"].contains(&recording.api.as_str()) => {
+            agents::compare(recording, spans)
+        }
         [span] => compare(&recording.expected, span),
         spans => vec![format!("{} spans instead of one", spans.len())],
     }

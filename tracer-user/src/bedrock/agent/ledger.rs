@@ -60,6 +60,8 @@ pub(super) struct Ledger {
     drafts: Vec<Draft>,
     /// The first is that of the agent that the client called.
     scopes: Vec<Scope>,
+    /// The scope of agents that were called by nobody in their chain: another than the first while the trace of a flow's node is read.
+    base: usize,
     clock: Clock,
     /// The last event.
     last: Option<Moment>,
@@ -103,6 +105,7 @@ impl Default for Ledger {
         Self {
             drafts: Vec::new(),
             scopes: vec![Scope::default()],
+            base: ROOT,
             clock: Clock::default(),
             last: None,
             held: 0,
@@ -180,6 +183,46 @@ impl Ledger {
             && let Some(scope) = self.scopes.get_mut(scope)
         {
             scope.model = Some((step, Vec::new()));
+        }
+    }
+
+    /// What comes until [`Ledger::leave`] is the work of a node of a flow: of the open one with this trace id, or the one that
+    /// was open last.
+    pub(super) fn enter(&mut self, trace_id: &str) {
+        let node = |open: bool| {
+            self.drafts.iter().rposition(|draft| {
+                let is_node = matches!(draft.work, Work::Node(_)) && draft.trace_id == trace_id;
+                is_node && (!open || draft.ended.is_none())
+            })
+        };
+        let Some(step) = node(true).or_else(|| node(false)) else {
+            return;
+        };
+        let known = self.scopes.iter().position(|scope| scope.step == Some(step));
+        self.base = known.unwrap_or_else(|| {
+            self.scopes.push(Scope {
+                step: Some(step),
+                ..Scope::default()
+            });
+            self.scopes.len() - 1
+        });
+    }
+
+    /// What comes next is the work of the call itself.
+    pub(super) fn leave(&mut self) {
+        self.base = ROOT;
+    }
+
+    /// Changes the open step of this kind and trace id.
+    pub(super) fn amend(&mut self, event: &Event<'_>, kind: &Work, update: impl FnOnce(&mut Work)) {
+        let Some(scope) = self.scope(event) else { return };
+        if let Some(step) = self.open(scope, kind, event.trace_id, None)
+            && let Some(draft) = self.drafts.get_mut(step)
+        {
+            update(&mut draft.work);
+            let weight = draft.work.weight();
+            self.held = self.held.saturating_sub(draft.weight).saturating_add(weight);
+            draft.weight = weight;
         }
     }
 
@@ -332,7 +375,7 @@ impl Ledger {
     fn scope_of(&mut self, chain: &[String], request: &str, event: &Event<'_>) -> Option<usize> {
         let (alias, callers) = match chain.split_last() {
             Some((alias, callers)) if !callers.is_empty() => (alias, callers),
-            _ => return Some(ROOT),
+            _ => return Some(self.base),
         };
         let known = self
             .scopes
@@ -396,7 +439,7 @@ impl Ledger {
                 return false;
             };
             let by_caller = match callers {
-                [_] => draft.scope == ROOT,
+                [_] => draft.scope == self.base,
                 _ => self
                     .scopes
                     .get(draft.scope)

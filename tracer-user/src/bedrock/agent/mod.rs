@@ -1,25 +1,32 @@
-//! Hosted agents (`InvokeAgent`, `InvokeInlineAgent`): what they answer, and by their trace what they did before.
+//! Hosted agents and what belongs to them: agents, flows and knowledge bases of `bedrock-agent-runtime`, agents, tools and
+//! memories of `bedrock-agentcore`. What a trace tells of the work behind an answer becomes [`Step`]s.
 
 mod clock;
+mod core;
+mod flow;
+mod hosted;
+mod knowledge;
 mod ledger;
+mod mcp;
 pub mod step;
 mod trace;
 
 #[cfg(test)]
+mod service_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::event::Monotonic;
+use crate::http::Fields;
 
 use super::assembly::Assembly;
 use super::body::Body;
-use super::call::{MAX_TOOL_CALLS, ToolCall, Usage};
-use super::content::Message;
+use super::call::Usage;
 use super::failure::Failure;
 use super::family::Facts;
+use super::headers;
 use super::json::{Json, Malformed};
+use super::operation::Operation;
 use ledger::Ledger;
 use step::{Fault, Step, Work};
 use trace::Said;
@@ -41,20 +48,76 @@ pub struct AgentFacts {
     pub brought_back: Option<String>,
     /// Files in the answer.
     pub files: u64,
+    /// User on whose behalf `AgentCore` is called.
+    pub user: Option<String>,
+    /// The flow that ran.
+    pub flow: FlowFacts,
+    /// The search.
+    pub retrieval: RetrievalFacts,
+    /// The tool that the call itself runs.
+    pub tool: Option<ToolFacts>,
+    /// The message to a server of tools.
+    pub mcp: Option<McpFacts>,
+}
+
+/// What is said about a flow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FlowFacts {
+    /// This run of it.
+    pub execution: Option<String>,
+    /// How it ended: `SUCCESS`, or `INPUT_REQUIRED` where it waits for its caller.
+    pub completion: Option<String>,
+}
+
+/// What is said about a search.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetrievalFacts {
+    /// How many documents were asked for.
+    pub limit: Option<u64>,
+    /// How many were found, or given as sources of the answer.
+    pub documents: Option<u64>,
+}
+
+/// A tool that a call runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToolFacts {
+    /// Name.
+    pub name: Option<String>,
+    /// Whether it says itself that it failed. What it says of that is content.
+    pub failed: bool,
+}
+
+/// A message to a server that speaks the Model Context Protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct McpFacts {
+    /// JSON-RPC method.
+    pub method: Option<String>,
+    /// JSON-RPC id, as its source text without quotes.
+    pub id: Option<String>,
+    /// Session of the protocol.
+    pub session: Option<String>,
+    /// Version of the protocol.
+    pub version: Option<String>,
 }
 
 /// An agent's answer as far as it came.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Agent {
     pub(super) facts: AgentFacts,
+    /// Knowledge base that a body names.
+    knowledge_base: Option<String>,
+    /// What an answer in one piece says of a failure.
+    failure: Option<Failure>,
     ledger: Ledger,
     said: Said,
+    harness: core::Harness,
 }
 
 /// An agent's answer that is over.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Settled {
     pub(super) facts: AgentFacts,
+    pub(super) knowledge_base: Option<String>,
     pub(super) steps: Vec<Step>,
     /// Tokens of all models together.
     pub(super) usage: Usage,
@@ -75,6 +138,9 @@ impl Agent {
     pub(super) fn settle(self, window: (Monotonic, Monotonic), failure: Option<&Failure>) -> Settled {
         let Self {
             mut facts,
+            knowledge_base,
+            failure: answered,
+            harness: _,
             ledger,
             said:
                 Said {
@@ -95,18 +161,21 @@ impl Agent {
         facts.version = version;
         Settled {
             facts,
+            knowledge_base,
             usage: total(&steps),
             steps,
-            failure: gave_up.map(|(fault, time)| {
-                let (code, message) = match fault {
-                    Fault::Failed { code, message } => (code, message),
-                    Fault::ExecutionError | Fault::ExecutionTimeout => (None, None),
-                };
-                Failure {
-                    code: code.unwrap_or_else(|| "AgentFailure".into()),
-                    message,
-                    in_stream: Some(time),
-                }
+            failure: answered.or_else(|| {
+                gave_up.map(|(fault, time)| {
+                    let (code, message) = match fault {
+                        Fault::Failed { code, message } => (code, message),
+                        Fault::ExecutionError | Fault::ExecutionTimeout => (None, None),
+                    };
+                    Failure {
+                        code: code.unwrap_or_else(|| "AgentFailure".into()),
+                        message,
+                        in_stream: Some(time),
+                    }
+                })
             }),
             intervened,
             dropped: ledger.dropped(),
@@ -114,97 +183,115 @@ impl Agent {
     }
 }
 
-/// Members of a request that hold facts.
-const REQUEST: [&str; 6] = [
-    "agentName",
-    "foundationModel",
-    "memoryId",
-    "guardrailConfiguration",
-    "sessionState",
-    "inlineSessionState",
-];
+/// Whether the bodies of an operation are read here.
+pub(super) fn reads(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::InvokeAgent
+            | Operation::InvokeInlineAgent
+            | Operation::InvokeFlow
+            | Operation::Retrieve
+            | Operation::RetrieveAndGenerate
+            | Operation::RetrieveAndGenerateStream
+            | Operation::AgenticRetrieveStream
+            | Operation::Rerank
+            | Operation::GenerateQuery
+            | Operation::OptimizePrompt
+            | Operation::InvokeAgentRuntime
+            | Operation::InvokeAgentRuntimeCommand
+            | Operation::InvokeHarness
+            | Operation::InvokeCodeInterpreter
+            | Operation::InvokeBrowser
+            | Operation::InvokeWebSearch
+            | Operation::RetrieveMemoryRecords
+            | Operation::CreateEvent
+            | Operation::InvokeGateway
+    )
+}
+
+/// Whether an answer may come as server-sent events: those of a customer's own agent, and of the Model Context Protocol.
+pub(super) fn answers_in_lines(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::InvokeAgentRuntime | Operation::InvokeGateway
+    )
+}
+
+/// Whether a stream of the operation ends with an event of its own.
+pub(super) fn tells_the_end(operation: Operation) -> bool {
+    matches!(operation, Operation::InvokeFlow | Operation::InvokeHarness)
+}
+
+/// Reads the head of a request.
+pub(super) fn asked(fields: &Fields<'_>, facts: &mut AgentFacts) {
+    facts.user = headers::value(fields, "x-amzn-bedrock-agentcore-runtime-user-id");
+    mcp::head(fields, facts);
+}
+
+/// Reads the head of a response.
+pub(super) fn answered(fields: &Fields<'_>, facts: &mut AgentFacts) {
+    if let Some(memory) = headers::value(fields, "x-amz-bedrock-agent-memory-id") {
+        facts.memory = Some(memory);
+    }
+    facts.flow.execution = headers::value(fields, "x-amz-bedrock-flow-execution-id");
+    mcp::head(fields, facts);
+}
 
 /// Reads a request body.
-pub(super) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
-    body.members(&REQUEST, |name, value| match name {
-        "agentName" => facts.agent.facts.name = value.text(),
-        "foundationModel" => facts.request_model = value.text(),
-        "memoryId" => facts.agent.facts.memory = value.text(),
-        "guardrailConfiguration" => {
-            facts.guardrail.id = value.member("guardrailIdentifier").and_then(Json::text);
-            facts.guardrail.version = value.member("guardrailVersion").and_then(Json::text);
+pub(super) fn request(operation: Operation, body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
+    match operation {
+        Operation::InvokeAgent | Operation::InvokeInlineAgent => hosted::request(body, facts),
+        Operation::InvokeFlow => Ok(()),
+        Operation::Retrieve
+        | Operation::RetrieveAndGenerate
+        | Operation::RetrieveAndGenerateStream
+        | Operation::AgenticRetrieveStream
+        | Operation::Rerank
+        | Operation::GenerateQuery
+        | Operation::OptimizePrompt => knowledge::request(body, facts),
+        _ => core::request(operation, body, facts),
+    }
+}
+
+/// Reads an answer that came in one piece.
+pub(super) fn response(operation: Operation, body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
+    match operation {
+        Operation::Retrieve | Operation::RetrieveAndGenerate | Operation::Rerank => {
+            knowledge::response(body, facts)
         }
-        "sessionState" | "inlineSessionState" => {
-            let brought = value
-                .member("returnControlInvocationResults")
-                .is_some_and(|results| results.items(|_| ()).is_ok() && results.source() != "[]");
-            if brought {
-                facts.agent.facts.brought_back = value.member("invocationId").and_then(Json::text);
-            }
-        }
-        "inputText" => {
-            if let Some(content) = &mut facts.content
-                && content.asked.envelope()
-            {
-                let text = content.asked.text(Some(value));
-                content.input.push(Message::text("user", text));
-            }
-        }
-        _ => {}
-    })
+        Operation::InvokeAgent
+        | Operation::InvokeInlineAgent
+        | Operation::InvokeFlow
+        | Operation::GenerateQuery => Ok(()),
+        _ => core::response(operation, body, facts),
+    }
 }
 
 /// Reads one event of the answer.
 pub(super) fn event(
+    operation: Operation,
     kind: &str,
     payload: Json<'_>,
     arrival: Monotonic,
     facts: &mut Facts,
     assembly: &mut Assembly,
 ) -> Result<(), Malformed> {
-    match kind {
-        "chunk" => {
-            facts.spoke = true;
-            if facts.content.is_some() {
-                let bytes = payload.member("bytes").and_then(Json::string);
-                let text = bytes
-                    .and_then(|text| STANDARD.decode(text.as_bytes()).ok())
-                    .ok_or(Malformed)?;
-                assembly.text(0, &String::from_utf8_lossy(&text));
-            }
-            payload.members(|_, _| ())
+    match operation {
+        Operation::InvokeAgent | Operation::InvokeInlineAgent => {
+            hosted::event(kind, payload, arrival, facts, assembly)
         }
-        "trace" => trace::part(payload, arrival, &mut facts.agent.ledger, &mut facts.agent.said),
-        "returnControl" => return_control(payload, facts),
-        "files" => payload.members(|name, value| {
-            if name == "files" {
-                let _broken = value.items(|_| facts.agent.facts.files += 1);
-            }
-        }),
-        _ => payload.members(|_, _| ()),
+        Operation::InvokeFlow => flow::event(kind, payload, arrival, facts),
+        Operation::RetrieveAndGenerateStream
+        | Operation::AgenticRetrieveStream
+        | Operation::OptimizePrompt => knowledge::event(kind, payload, arrival, facts, assembly),
+        _ => core::event(operation, kind, payload, arrival, facts, assembly),
     }
 }
 
-/// The agent asks its caller to run tools (`ReturnControlPayload`).
-fn return_control(payload: Json<'_>, facts: &mut Facts) -> Result<(), Malformed> {
-    let id = payload.member("invocationId").and_then(Json::text);
-    let end = payload.members(|name, value| {
-        if name != "invocationInputs" {
-            return;
-        }
-        let _broken = value.items(|input| {
-            let _broken = input.members(|_, input| {
-                if facts.tool_calls.len() < MAX_TOOL_CALLS {
-                    facts.tool_calls.push(ToolCall {
-                        id: id.clone(),
-                        name: trace::tool_name(input, "actionGroup", "httpMethod"),
-                    });
-                }
-            });
-        });
-    });
-    facts.agent.facts.handed_over = id;
-    end
+/// Reads one server-sent event of the answer.
+pub(super) fn server_sent(operation: Operation, data: Json<'_>, facts: &mut Facts) {
+    facts.spoke = true;
+    core::message(operation, data, facts);
 }
 
 /// For each step the tokens of all models at work in it and beneath it: of those that told.
@@ -213,7 +300,9 @@ pub fn usage_by_step(steps: &[Step]) -> Vec<Usage> {
         .iter()
         .map(|step| match &step.work {
             Work::Model(work) => work.usage,
-            Work::Tool(_) | Work::Retrieval(_) | Work::Agent(_) | Work::Guardrail(_) => Usage::default(),
+            Work::Tool(_) | Work::Retrieval(_) | Work::Agent(_) | Work::Guardrail(_) | Work::Node(_) => {
+                Usage::default()
+            }
         })
         .collect();
     // A step stands behind the one that it is part of.

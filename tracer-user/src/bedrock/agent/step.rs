@@ -55,6 +55,8 @@ pub enum Work {
     Agent(AgentWork),
     /// A guardrail looked at a text.
     Guardrail(GuardrailWork),
+    /// A node of a flow was run, or a stage of a planned search.
+    Node(NodeWork),
 }
 
 /// A model answered.
@@ -81,7 +83,7 @@ pub struct ModelWork {
 pub struct ToolWork {
     /// Name as the model knows it: `GROUP__FUNCTION`, or `GROUP VERB /path`.
     pub name: Option<String>,
-    /// Id of the call: the model's, where it can be told, else the service's.
+    /// Id under which the model asked for it, where its own body is there to tell.
     pub call_id: Option<String>,
 }
 
@@ -133,6 +135,40 @@ pub struct GuardrailWork {
     pub intervened: Option<bool>,
 }
 
+/// A node of a flow was run, or a stage of a planned search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeWork {
+    /// Which of the two.
+    pub kind: NodeKind,
+    /// Name of the node or the stage.
+    pub name: Option<String>,
+    /// Service that the node called.
+    pub service: Option<String>,
+    /// Operation of that service.
+    pub operation: Option<String>,
+}
+
+/// What has nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeKind {
+    /// A flow.
+    Flow,
+    /// A planned search.
+    Search,
+}
+
+impl NodeWork {
+    /// A node of that name.
+    pub(super) fn named(kind: NodeKind, name: Option<String>) -> Self {
+        Self {
+            kind,
+            name,
+            service: None,
+            operation: None,
+        }
+    }
+}
+
 /// Why a step failed. What a tool printed is content and not kept here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -143,9 +179,9 @@ pub enum Fault {
         /// What it said.
         message: Option<String>,
     },
-    /// The code that was run ended with an error.
+    /// The tool that was run ended with an error.
     ExecutionError,
-    /// The code that was run took too long.
+    /// The tool that was run took too long.
     ExecutionTimeout,
 }
 
@@ -199,6 +235,12 @@ impl Work {
                 version,
                 intervened: _,
             }) => of([id, version]),
+            Work::Node(NodeWork {
+                kind: _,
+                name,
+                service,
+                operation,
+            }) => of([name, service, operation]),
         };
         own + size_of::<Step>()
     }

@@ -57,7 +57,7 @@ impl Conversation {
     }
 }
 
-fn part(chain: &[&str], told: u64, trace: &Value) -> Value {
+pub(super) fn part(chain: &[&str], told: u64, trace: &Value) -> Value {
     let chain: Vec<Value> = chain
         .iter()
         .map(|alias| json!({"agentAliasArn": format!("arn:aws:bedrock:us-east-1:123456789012:agent-alias/{alias}")}))
@@ -102,7 +102,7 @@ pub(crate) fn function_output(turn: &str, start: u64, end: u64) -> Value {
 }
 
 /// Steps as lines: indented beneath the step that they were part of, with start and end in ms after the beginning.
-fn tree(steps: &[Step]) -> String {
+pub(super) fn tree(steps: &[Step]) -> String {
     let mut lines = String::from("\n");
     for step in steps {
         let mut depth = 0;
@@ -117,6 +117,7 @@ fn tree(steps: &[Step]) -> String {
             Work::Retrieval(work) => format!("retrieval {}", work.knowledge_base.as_deref().unwrap_or("?")),
             Work::Agent(work) => format!("agent {}", work.name.as_deref().unwrap_or("?")),
             Work::Guardrail(work) => format!("guardrail {:?}", work.intervened),
+            Work::Node(work) => format!("node {}", work.name.as_deref().unwrap_or("?")),
         };
         let milliseconds = |time: crate::event::Monotonic| time.0 / 1_000_000;
         write!(
@@ -459,7 +460,6 @@ fn endless_traces_are_bounded_and_counted() {
 #[test]
 fn an_inline_agent_says_itself_what_it_is() {
     let mut play = Play::new("POST", "/agents/session-9");
-    play.header("Host", "bedrock-agent-runtime.us-east-1.amazonaws.com");
     play.request(
         &json!({"agentName": "clerk", "foundationModel": "amazon.nova-pro-v1:0", "inputText": "secret",
             "guardrailConfiguration": {"guardrailIdentifier": "gr1", "guardrailVersion": "3"}})

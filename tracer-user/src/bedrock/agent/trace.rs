@@ -156,8 +156,7 @@ impl<'r> Reader<'r> {
                 let name = tool_name(value, "actionGroupName", "verb");
                 let call_id = name
                     .as_deref()
-                    .and_then(|name| self.ledger.claim_tool_call(&event, name))
-                    .or_else(|| value.member("invocationId").and_then(Json::text));
+                    .and_then(|name| self.ledger.claim_tool_call(&event, name));
                 self.ledger.begin(&event, Work::Tool(ToolWork { name, call_id }));
             }
             "codeInterpreterInvocationInput" => {
@@ -182,15 +181,10 @@ impl<'r> Reader<'r> {
         let event = self.event(&trace_id, phase);
         let _broken = observation.members(|name, value| {
             let mut outcome = self.outcome(value.member("metadata"));
-            let request_id = outcome.request_id.clone();
             match name {
                 "actionGroupInvocationOutput" => {
                     let unasked = Work::Tool(ToolWork::default());
-                    self.ledger.end(&event, unasked, outcome, |work| {
-                        if let Work::Tool(tool) = work {
-                            tool.call_id = tool.call_id.take().or(request_id);
-                        }
-                    });
+                    self.ledger.end(&event, unasked, outcome, |_| ());
                 }
                 "codeInterpreterInvocationOutput" => {
                     let timed_out = value.member("executionTimeout").and_then(Json::truth) == Some(true);
@@ -290,8 +284,8 @@ fn trace_id(value: Json<'_>) -> String {
     value.member("traceId").and_then(Json::text).unwrap_or_default()
 }
 
-fn count(list: Json<'_>) -> u64 {
-    let mut number = 0;
+pub(super) fn count(list: Json<'_>) -> u64 {
+    let mut number = 0_u64;
     let _broken = list.items(|_| number += 1);
     number
 }

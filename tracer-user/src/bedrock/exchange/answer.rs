@@ -5,6 +5,7 @@ use crate::http::{BodyPart, Completion, HoleReason, ResponseHead};
 use crate::wire::eventstream::{Broken, BrokenReason, Decoder, Item, Message, MessageKind};
 use crate::wire::sse;
 
+use super::super::agent;
 use super::super::body::{Body, Keep};
 use super::super::failure::{self, ErrorBody, Failure};
 use super::super::headers;
@@ -47,9 +48,7 @@ impl Exchange {
         call.timings.response = Some(time);
         call.gaps.headers_unknown |= fields.is_partial();
         call.request_id = headers::request_id(fields);
-        if let Some(memory) = headers::value(fields, "x-amz-bedrock-agent-memory-id") {
-            self.reading.facts.agent.facts.memory = Some(memory);
-        }
+        agent::answered(fields, &mut self.reading.facts.agent.facts);
         Session::prefer(&mut call.session, headers::session_told(fields));
         self.headers = headers::usage(fields);
         headers::billing_told(fields, &mut self.reading.facts.billing);
@@ -236,7 +235,7 @@ impl Exchange {
                 if self.call.gaps.request_unseen
                     && self.call.route.operation == Operation::UnknownRuntimeOperation
                 {
-                    self.recognise_event(event_type);
+                    self.recognise_event(event_type, message.payload);
                 }
                 self.piece(time, |reading| reading.event(event_type, message.payload, time));
             }

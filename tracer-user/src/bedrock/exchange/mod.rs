@@ -9,7 +9,7 @@ use crate::event::{ConnectionKey, Monotonic};
 use crate::http::{BodyPart, Completion, ExchangeNumber, HoleReason, Phase, RequestHead};
 use crate::wire::eventstream::MessageKind;
 
-use super::agent::AgentFacts;
+use super::agent::{self, AgentFacts};
 use super::attempt::{Attempt, Begun, Digester};
 use super::billing::Billing;
 use super::body::{Body, Keep};
@@ -90,6 +90,7 @@ impl Exchange {
                 .or_else(|| headers::value(fields, "x-amzn-bedrock-guardrailversion")),
             ..Guardrail::default()
         };
+        agent::asked(fields, &mut reading.facts.agent.facts);
         reading.facts.billing = headers::billing(fields);
         Self {
             keep,

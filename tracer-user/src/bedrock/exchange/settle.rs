@@ -42,7 +42,6 @@ impl Exchange {
         let unended = call.streaming && reading.lacks_stop_event();
         let (facts, answer_beyond_cap) = reading.finish();
         let Facts {
-            request_model,
             parameters,
             task,
             asked_model,
@@ -65,8 +64,6 @@ impl Exchange {
             session,
             content,
         } = facts;
-        let resource = &mut call.route.resource;
-        resource.model = resource.model.take().or(request_model);
         call.parameters = parameters;
         let named = &mut call.route.resource.model;
         *named = named.take().or(asked_model);
@@ -96,6 +93,7 @@ impl Exchange {
         });
         let Settled {
             facts: agent,
+            knowledge_base,
             steps,
             usage: models_usage,
             failure,
@@ -103,10 +101,23 @@ impl Exchange {
             dropped,
         } = agent.settle((call.timings.request, time), call.failure.as_ref());
         call.agent = agent;
+        let named = &mut call.route.resource.knowledge_base;
+        *named = named.take().or(knowledge_base);
         call.steps = steps;
-        call.usage = call.usage.or(models_usage);
+        // A sum of which parts may be missing is none.
+        let partial =
+            call.gaps.response_hole || call.gaps.undecodable || call.gaps.frames_broken || dropped > 0;
+        if !partial {
+            call.usage = call.usage.or(models_usage);
+            call.guardrail.intervened = call.guardrail.intervened.or(intervened);
+        } else if intervened == Some(true) {
+            call.guardrail.intervened = intervened;
+        }
+        if partial && call.streaming {
+            call.agent.retrieval.documents = None;
+            call.agent.files = 0;
+        }
         call.failure = call.failure.take().or(failure);
-        call.guardrail.intervened = call.guardrail.intervened.or(intervened);
         call.gaps.beyond_cap |= beyond_cap > 0 || answer_beyond_cap || dropped > 0;
         Session::prefer(&mut call.session, session);
         call.content = content;

@@ -1,11 +1,14 @@
 //! Calls of which the request was not seen: what their answers tell about what was asked.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::event::{ConnectionKey, Monotonic};
 use crate::http::{ExchangeNumber, Fields, RequestHead, ResponseHead, Version};
 
 use super::super::body::Keep;
 use super::super::family::Facts;
-use super::super::json::Json;
+use super::super::json::{self, Json};
 use super::super::operation::{Operation, Service};
 use super::super::reading::Reading;
 use super::super::route::{Resource, Route};
@@ -27,6 +30,8 @@ const UNKNOWN_ROUTE: Route = Route {
         knowledge_base: None,
         guardrail: None,
         guardrail_version: None,
+        flow: None,
+        memory: None,
     },
 };
 
@@ -56,9 +61,17 @@ impl Exchange {
             return None;
         }
         let mut route = UNKNOWN_ROUTE;
-        if fields.get("x-amz-bedrock-agent-session-id").is_some() {
-            route.operation = Operation::InvokeAgent;
-            route.service = Operation::InvokeAgent.service();
+        let told_by = [
+            ("x-amz-bedrock-agent-session-id", Operation::InvokeAgent),
+            ("x-amz-bedrock-flow-execution-id", Operation::InvokeFlow),
+            (
+                "x-amzn-bedrock-knowledge-base-session-id",
+                Operation::RetrieveAndGenerateStream,
+            ),
+        ];
+        if let Some((_, operation)) = told_by.iter().find(|(name, _)| fields.get(name).is_some()) {
+            route.operation = *operation;
+            route.service = operation.service();
         }
         let mut this = Self::unseen(connection, exchange, route, head.version, time, settings);
         this.is_certain = says_so;
@@ -118,8 +131,12 @@ impl Exchange {
     }
 
     /// The first event of a stream without a request tells what was asked.
-    pub(super) fn recognise_event(&mut self, event_type: &str) {
+    pub(super) fn recognise_event(&mut self, event_type: &str, payload: &[u8]) {
         let operation = match event_type {
+            "trace" | "returnControl" => Operation::InvokeAgent,
+            "flowTraceEvent" | "flowOutputEvent" | "flowCompletionEvent" => Operation::InvokeFlow,
+            // An agent's holds plain text, a model's JSON.
+            "chunk" if !holds_json(payload) => Operation::InvokeAgent,
             "chunk" => Operation::InvokeModelWithResponseStream,
             "messageStart" | "contentBlockStart" | "contentBlockDelta" | "contentBlockStop"
             | "messageStop" | "metadata" => Operation::ConverseStream,
@@ -131,6 +148,7 @@ impl Exchange {
     fn take_for(&mut self, operation: Operation) {
         self.is_certain = true;
         self.call.route.operation = operation;
+        self.call.route.service = operation.service();
         let Facts {
             server_latency_ms,
             response_model,
@@ -140,4 +158,13 @@ impl Exchange {
         self.reading.facts.server_latency_ms = server_latency_ms;
         self.reading.facts.response_model = response_model;
     }
+}
+
+/// Whether the bytes of a chunk are an object of JSON.
+fn holds_json(payload: &[u8]) -> bool {
+    let text = json::text(payload);
+    let bytes = Json::new(&text).member("bytes").and_then(Json::string);
+    bytes
+        .and_then(|text| STANDARD.decode(text.as_bytes()).ok())
+        .is_some_and(|bytes| Json::new(&json::text(&bytes)).is_object())
 }

@@ -42,8 +42,6 @@ use super::stop::StopReason;
 /// What bodies say, whatever their shape.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
-    /// Model asked for, where the body and not the path names it.
-    pub request_model: Option<String>,
     /// Inference parameters.
     pub parameters: Parameters,
     /// What the model is asked for.

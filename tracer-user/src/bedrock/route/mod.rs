@@ -70,6 +70,10 @@ pub struct Resource {
     pub guardrail: Option<String>,
     /// Version of the guardrail.
     pub guardrail_version: Option<String>,
+    /// Flow id or ARN.
+    pub flow: Option<String>,
+    /// Memory.
+    pub memory: Option<String>,
 }
 
 /// Recognises a request. `server_name` is what the TLS handshake asked for, which helps where the head names no host.
@@ -97,7 +101,7 @@ pub fn recognise(head: &RequestHead<'_>, server_name: Option<&str>) -> Recogniti
     });
     let certain = service.is_some() || signed;
     let found = find(head.method, path, certain, service.is_none());
-    let (operation, resource) = match found {
+    let (operation, mut resource) = match found {
         Some(found) => found,
         None if service == Some(Service::Runtime) && head.method == "POST" => {
             (Operation::UnknownRuntimeOperation, Resource::default())
@@ -107,6 +111,10 @@ pub fn recognise(head: &RequestHead<'_>, server_name: Option<&str>) -> Recogniti
     };
     if operation.purpose() == Purpose::Housekeeping {
         return Recognition::Housekeeping;
+    }
+    if operation.service() == Service::AgentCore {
+        resource.agent = resource.agent.or_else(|| parameter(head.target, "harnessArn"));
+        resource.alias = parameter(head.target, "qualifier");
     }
     Recognition::Call(Box::new(Route {
         operation,
@@ -133,6 +141,16 @@ fn split_target(target: &str) -> (Option<&str>, &str) {
     };
     let end = path.find(['?', '#']).unwrap_or(path.len());
     (authority, path.get(..end).unwrap_or(path))
+}
+
+/// A parameter of the query.
+fn parameter(target: &str, name: &str) -> Option<String> {
+    let (_, query) = target.split_once('?')?;
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .and_then(|(_, value)| decode(value, MAX_ID))
 }
 
 /// The operation of a path. `certain`: host or signature say that it is Bedrock. `prefix`: the host is not AWS's own, so a
@@ -177,6 +195,8 @@ fn matches(entry: &Entry, segments: &[&str], prefix: bool) -> Option<Resource> {
             "alias}" => resource.alias = decode(segment, MAX_ID),
             "session}" => resource.session = decode(segment, MAX_ID),
             "knowledge_base}" => resource.knowledge_base = decode(segment, MAX_ID),
+            "flow}" => resource.flow = decode(segment, MAX_ID),
+            "memory}" => resource.memory = decode(segment, MAX_ID),
             "guardrail}" => resource.guardrail = decode(segment, MAX_ID),
             "version}" => resource.guardrail_version = decode(segment, MAX_ID),
             _ => {}

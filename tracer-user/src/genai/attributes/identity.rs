@@ -9,7 +9,8 @@ use super::List;
 pub(super) fn add(list: &mut List, call: &Call) {
     let resource = &call.route.resource;
     add_session(list, call.session.as_ref());
-    list.string(semconv::DATA_SOURCE_ID, resource.knowledge_base.as_ref());
+    let source = resource.knowledge_base.as_ref().or(resource.memory.as_ref());
+    list.string(semconv::DATA_SOURCE_ID, source);
     list.string(semconv::KNOWLEDGE_BASE_ID, resource.knowledge_base.as_ref());
     list.string(semconv::INVOCATION_ID, call.attempt.invocation_id.as_ref());
     // That of the request.

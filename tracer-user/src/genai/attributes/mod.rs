@@ -53,7 +53,7 @@ pub(super) fn attributes(subject: Subject<'_>) -> Vec<Attribute> {
     usage::add(&mut list, subject);
     cost::add(&mut list, subject);
     identity::add(&mut list, subject.call);
-    agent::add(&mut list, subject.call);
+    agent::add(&mut list, subject);
     guardrail::add(&mut list, subject.call);
     beside::add(&mut list, subject.call);
     transport::add(&mut list, subject);

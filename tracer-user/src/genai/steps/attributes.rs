@@ -2,7 +2,7 @@
 
 use crate::bedrock::Call;
 use crate::bedrock::agent::step::{
-    AgentWork, GuardrailWork, ModelWork, Phase, RetrievalWork, Step, StepGaps, ToolWork, Work,
+    AgentWork, GuardrailWork, ModelWork, NodeWork, Phase, RetrievalWork, Step, StepGaps, ToolWork, Work,
 };
 use crate::bedrock::call::Usage;
 use crate::genai::attributes::{List, parameters, usage};
@@ -13,8 +13,13 @@ use crate::genai::span::Attribute;
 
 use super::{error_type, operation_name};
 
-/// Every attribute that the step can fill. `usage`: the tokens of all models in it and beneath it.
-pub(super) fn attributes(call: &Call, step: &Step, usage: Usage, options: &Options) -> Vec<Attribute> {
+/// Every attribute that the step can fill. `usage`: the tokens of all models in it and beneath it, unless some may be missing.
+pub(super) fn attributes(
+    call: &Call,
+    step: &Step,
+    usage: Option<Usage>,
+    options: &Options,
+) -> Vec<Attribute> {
     let mut list = List::default();
     let operation = operation_name(&step.work);
     list.text(semconv::OPERATION_NAME, operation);
@@ -44,7 +49,7 @@ pub(super) fn attributes(call: &Call, step: &Step, usage: Usage, options: &Optio
             list.string(semconv::AGENT_NAME, name.as_ref());
             list.string(semconv::AGENT_VERSION, version.as_ref());
             list.string(semconv::AGENT_ALIAS, alias.as_ref());
-            usage::of(&mut list, usage, options);
+            usage::of(&mut list, usage.unwrap_or_default(), options);
         }
         Work::Guardrail(GuardrailWork {
             id,
@@ -54,6 +59,16 @@ pub(super) fn attributes(call: &Call, step: &Step, usage: Usage, options: &Optio
             list.string(semconv::GUARDRAIL_ID, id.as_ref());
             list.string(semconv::GUARDRAIL_VERSION, version.as_ref());
             list.truth(semconv::GUARDRAIL_INTERVENED, *intervened);
+        }
+        Work::Node(NodeWork {
+            kind: _,
+            name,
+            service,
+            operation,
+        }) => {
+            list.string(semconv::NODE_NAME, name.as_ref());
+            list.string(semconv::RPC_SERVICE, service.as_ref());
+            list.string(semconv::RPC_METHOD, operation.as_ref());
         }
     }
     let session = call.session.as_ref();
@@ -66,9 +81,11 @@ pub(super) fn attributes(call: &Call, step: &Step, usage: Usage, options: &Optio
         request_unseen,
         outcome_unseen,
     } = step.gaps;
+    let parts_unseen = usage.is_none() && matches!(step.work, Work::Agent(_) | Work::Node(_));
     let gaps = [
         (request_unseen, incomplete::REQUEST_UNSEEN),
         (outcome_unseen, incomplete::OUTCOME_UNSEEN),
+        (parts_unseen, incomplete::PARTS_UNSEEN),
     ];
     let gaps = gaps.into_iter().filter(|(holds, _)| *holds);
     list.strings(semconv::INCOMPLETE, gaps.map(|(_, gap)| gap.to_owned()).collect());

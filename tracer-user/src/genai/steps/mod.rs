@@ -10,8 +10,9 @@ mod tests;
 use std::sync::Arc;
 
 use crate::bedrock::Call;
-use crate::bedrock::agent::step::{Fault, Step, Work};
+use crate::bedrock::agent::step::{Fault, NodeKind, Step, Work};
 use crate::bedrock::agent::usage_by_step;
+use crate::bedrock::call::Gaps;
 use crate::event::Host;
 
 use super::options::Options;
@@ -25,7 +26,16 @@ pub(super) fn spans_of_steps(call: &Call, parent: &Span, host: &Host, options: &
     let ids: Vec<_> = (0..call.steps.len())
         .map(|step| ids::of_step(parent, step))
         .collect();
-    let usage = usage_by_step(&call.steps);
+    let Gaps {
+        response_hole,
+        undecodable,
+        frames_broken,
+        beyond_cap,
+        ..
+    } = call.gaps;
+    // A sum of which parts may be missing is none.
+    let partial = response_hole || undecodable || frames_broken || beyond_cap;
+    let usage = (!partial).then(|| usage_by_step(&call.steps));
     let span = |place: usize, step: &Step| {
         let above = step.parent.and_then(|parent| ids.get(parent).copied());
         let start_unix_ns = wall(host, step.start);
@@ -48,7 +58,12 @@ pub(super) fn spans_of_steps(call: &Call, parent: &Span, host: &Host, options: &
             kind: SpanKind::Internal,
             start_unix_ns,
             end_unix_ns: wall(host, step.end).max(start_unix_ns),
-            attributes: attributes::attributes(call, step, *usage.get(place)?, options),
+            attributes: attributes::attributes(
+                call,
+                step,
+                usage.as_ref().and_then(|usage| usage.get(place)).copied(),
+                options,
+            ),
             events: Vec::new(),
             links: Vec::new(),
             status: status(step.fault.as_ref()),
@@ -93,7 +108,7 @@ fn operation_name(work: &Work) -> Option<&'static str> {
         Work::Tool(_) => Some(operation::EXECUTE_TOOL),
         Work::Retrieval(_) => Some(operation::RETRIEVAL),
         Work::Agent(_) => Some(operation::INVOKE_AGENT),
-        Work::Guardrail(_) => None,
+        Work::Guardrail(_) | Work::Node(_) => None,
     }
 }
 
@@ -105,6 +120,10 @@ fn name(work: &Work) -> String {
         Work::Retrieval(work) => (operation::RETRIEVAL, &work.knowledge_base),
         Work::Agent(work) => (operation::INVOKE_AGENT, &work.name),
         Work::Guardrail(work) => (semconv::phase::GUARDRAIL, &work.id),
+        Work::Node(work) => match work.kind {
+            NodeKind::Flow => (semconv::node::FLOW, &work.name),
+            NodeKind::Search => (semconv::node::SEARCH, &work.name),
+        },
     };
     target
         .as_ref()
@@ -124,8 +143,8 @@ fn status(fault: Option<&Fault>) -> SpanStatus {
     let description = match fault {
         None => return SpanStatus::Unset,
         Some(Fault::Failed { message, .. }) => message.clone().unwrap_or_default(),
-        Some(Fault::ExecutionError) => "the code ended with an error".into(),
-        Some(Fault::ExecutionTimeout) => "the code took too long".into(),
+        Some(Fault::ExecutionError) => "the tool ended with an error".into(),
+        Some(Fault::ExecutionTimeout) => "the tool took too long".into(),
     };
     SpanStatus::Error { description }
 }
