@@ -8,7 +8,7 @@ use regex::Regex;
 use tracer_user::genai::semconv;
 
 /// Names that the registry does not have, or has replaced; those that end in a dot stand for all that begin with them.
-const OURS: [(&str, &str); 12] = [
+const OURS: [(&str, &str); 13] = [
     ("geophone.", "what no convention has a word for"),
     (
         "gen_ai.usage.cache_write.input_tokens",
@@ -42,6 +42,10 @@ const OURS: [(&str, &str); 12] = [
     (
         "gen_ai.client.embeddings.",
         "metrics of the next release of semantic-conventions-genai",
+    ),
+    (
+        "gen_ai.retrieval.top_k",
+        "an attribute of the next release, by pull request 217",
     ),
     (
         "gen_ai.token.modality",

@@ -81,7 +81,13 @@ pub(super) fn attributes(
         request_unseen,
         outcome_unseen,
     } = step.gaps;
-    let parts_unseen = usage.is_none() && matches!(step.work, Work::Agent(_) | Work::Node(_));
+    let parts_unseen = usage.is_none()
+        && match &step.work {
+            Work::Agent(_) | Work::Node(_) => true,
+            // The model's answer that gave it an id.
+            Work::Tool(work) => work.call_id.is_none(),
+            Work::Model(_) | Work::Retrieval(_) | Work::Guardrail(_) => false,
+        };
     let gaps = [
         (request_unseen, incomplete::REQUEST_UNSEEN),
         (outcome_unseen, incomplete::OUTCOME_UNSEEN),
