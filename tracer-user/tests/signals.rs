@@ -49,6 +49,7 @@ fn every_name_and_value_is_told() {
         finish::ERROR,
         output::JSON,
         output::IMAGE,
+        output::SPEECH,
         operation::EXECUTE_TOOL,
         tool::EXTENSION,
         semconv::PROVIDER,

@@ -42,6 +42,8 @@ pub enum OutputType {
     Json,
     /// An image.
     Image,
+    /// Speech.
+    Speech,
 }
 
 impl Parameters {
@@ -83,6 +85,11 @@ impl Parameters {
                 set(&mut self.dimensions, value.count());
             }
             "embeddingTypes" | "embedding_types" => self.encoding_formats = value.texts(),
+            // Nova's place for it.
+            "reasoningConfig" => set(
+                &mut self.reasoning_level,
+                value.member("maxReasoningEffort").and_then(Json::text),
+            ),
             "reasoning_effort" => set(&mut self.reasoning_level, value.text()),
             "output_config" | "outputConfig" => {
                 set(

@@ -372,6 +372,8 @@ pub mod output {
     pub const JSON: &str = "json";
     /// An image.
     pub const IMAGE: &str = "image";
+    /// Speech.
+    pub const SPEECH: &str = "speech";
 }
 
 /// Values of [`ERROR_TYPE`] that no server gives.

@@ -48,6 +48,11 @@ pub(super) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
             }
         }
         "tools" => tools(value, facts),
+        // Some of these models take a bare prompt as well.
+        "prompt" => {
+            facts.task = Some(Task::Completion);
+            facts.asked("user", value);
+        }
         _ => facts.parameters.take(name, value),
     })
 }
@@ -83,6 +88,8 @@ pub(super) fn response(body: &Body, facts: &mut Facts) -> Result<(), Malformed> 
                 facts.stop(reason(choice));
                 if let Some(answer) = choice.member("message") {
                     answered(answer, facts);
+                } else if let Some(text) = choice.member("text") {
+                    facts.answered_with_thoughts(text);
                 }
             });
         }
@@ -116,6 +123,8 @@ pub(super) fn chunk(chunk: Json<'_>, facts: &mut Facts, assembly: &mut Assembly)
                 // Some models send a whole message instead of a piece.
                 if let Some(delta) = choice.member("delta").or_else(|| choice.member("message")) {
                     piece(delta, facts, assembly);
+                } else if let Some(text) = choice.member("text") {
+                    facts.piece(number, text, assembly);
                 }
                 facts.stop(reason(choice));
             });

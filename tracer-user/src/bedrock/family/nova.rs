@@ -5,12 +5,13 @@ use super::super::body::Body;
 use super::super::json::{Json, Malformed};
 use super::{Facts, Task, converse};
 
-const REQUEST: [&str; 3] = ["inferenceConfig", "toolConfig", "system"];
+const REQUEST: [&str; 4] = ["inferenceConfig", "reasoningConfig", "toolConfig", "system"];
 
 pub(super) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
     facts.task = Some(Task::Chat);
     body.members(&REQUEST, |name, value| match name {
         "inferenceConfig" => facts.parameters.take_all(value),
+        "reasoningConfig" => facts.parameters.take(name, value),
         _ => converse::content_of_request(name, value, facts),
     })
 }

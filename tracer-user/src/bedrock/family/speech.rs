@@ -3,10 +3,11 @@
 //! Nova Sonic wraps every event in `{"event": {NAME: {…}}}`, on either side. Its `usageEvent` counts from the start of the
 //! session on, so the last one counts.
 
-use super::super::content::Message;
+use super::super::content::{Message, Part, parse_arguments};
 use super::super::json::{Json, Malformed};
+use super::super::parameters::OutputType;
 use super::super::stop::StopReason;
-use super::{Facts, Task, set};
+use super::{Facts, Task, blocks, set};
 
 /// Reads an event of the client.
 pub(in super::super) fn asked(document: Json<'_>, facts: &mut Facts) -> Result<(), Malformed> {
@@ -15,6 +16,29 @@ pub(in super::super) fn asked(document: Json<'_>, facts: &mut Facts) -> Result<(
         "sessionStart" => {
             if let Some(configuration) = event.member("inferenceConfiguration") {
                 facts.parameters.take_all(configuration);
+            }
+        }
+        "promptStart" => {
+            if event.member("audioOutputConfiguration").is_some() {
+                facts.parameters.output = Some(OutputType::Speech);
+            }
+            if let Some(content) = &mut facts.content
+                && let Some(tools) = event.at(&["toolConfiguration", "tools"])
+            {
+                let budget = &mut content.asked;
+                let _broken = tools.items(|tool| content.tools.extend(blocks::tool(tool, budget)));
+            }
+        }
+        "toolResult" => {
+            if let Some(content) = &mut facts.content
+                && content.asked.envelope()
+            {
+                // Which call it answers was said when it began.
+                let response = parse_arguments(content.asked.value(event.member("content")));
+                content.input.push(Message {
+                    role: "tool".to_owned(),
+                    parts: vec![Part::ToolResult { id: None, response }],
+                });
             }
         }
         "textInput" => {
@@ -36,22 +60,39 @@ pub(in super::super) fn asked(document: Json<'_>, facts: &mut Facts) -> Result<(
 /// Reads an event of the model.
 pub(in super::super) fn answered(document: Json<'_>, facts: &mut Facts) -> Result<(), Malformed> {
     events(document, |name, event| match name {
+        // What the model says, and what it heard the user say.
         "textOutput" => {
-            facts.spoke = true;
+            let heard = event.member("role").and_then(Json::text).as_deref() == Some("USER");
+            facts.spoke |= !heard;
             if let Some(content) = &mut facts.content
                 && content.answered.envelope()
             {
                 let text = content.answered.text(event.member("content"));
-                content.output.push(Message::text("assistant", text));
+                if heard {
+                    content.input.push(Message::text("user", text));
+                } else {
+                    content.output.push(Message::text("assistant", text));
+                }
             }
         }
         "audioOutput" => facts.spoke = true,
         "toolUse" => {
             facts.spoke = true;
-            facts.tool_call(
-                event.member("toolUseId").and_then(Json::text),
-                event.member("toolName").and_then(Json::text),
-            );
+            let id = event.member("toolUseId").and_then(Json::text);
+            let name = event.member("toolName").and_then(Json::text);
+            if let Some(content) = &mut facts.content
+                && content.answered.envelope()
+            {
+                content.output.push(Message {
+                    role: "assistant".to_owned(),
+                    parts: vec![Part::ToolCall {
+                        id: id.clone(),
+                        name: name.clone().unwrap_or_default(),
+                        arguments: parse_arguments(content.answered.value(event.member("content"))),
+                    }],
+                });
+            }
+            facts.tool_call(id, name);
         }
         // Every piece of the answer ends with one; the last says how it ended.
         "contentEnd" => {

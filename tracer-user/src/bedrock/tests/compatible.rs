@@ -1,5 +1,6 @@
 //! The endpoints that speak as `OpenAI` and Anthropic do, on Bedrock's host and on mantle's.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::play::Play;
@@ -431,4 +432,58 @@ fn without_content_nothing_that_was_said_is_kept() {
     let call = play.call();
     assert_eq!(reasons(&call), ["completed"]);
     assert!(!format!("{call:?}").contains("secret"));
+}
+
+/// What a call says, whenever its pieces came.
+fn told(call: &Call) -> String {
+    let Call {
+        usage,
+        stop_reasons,
+        tool_calls,
+        response_id,
+        response_model,
+        failure,
+        gaps,
+        content,
+        ..
+    } = call;
+    let code = failure.as_ref().map(|failure| &failure.code);
+    format!(
+        "{usage:?} {stop_reasons:?} {tool_calls:?} {response_id:?} {response_model:?} {code:?} {gaps:?} {content:?}"
+    )
+}
+
+proptest! {
+    /// Pieces that matter in any order, whole or cut, give a call, and the same one however they come.
+    #[test]
+    fn any_stream_gives_a_call_however_it_is_cut(
+        path in prop_oneof![Just(CHAT), Just(RESPONSES), Just(MESSAGES)],
+        size in 1..60_usize,
+        pieces in proptest::collection::vec(prop_oneof![
+            Just("data: {\"choices\": [{\"delta\": {\"content\": \"a\"}}]}\n\n"),
+            Just("data: {\"choices\": [{\"index\": 1e9, \"delta\": {\"tool_calls\": [{\"index\": 0, \"id\": \"c\"}, 7, {}]}}]}\n\n"),
+            Just("data: {\"choices\": [], \"usage\": {\"prompt_tokens\": 2.0, \"completion_tokens\": -3}}\n\n"),
+            Just("data: {\"type\": \"response.output_item.added\", \"item\": {\"type\": \"function_call\"}}\n\n"),
+            Just("data: {\"type\": \"response.function_call_arguments.delta\", \"delta\": \"{\"}\n\n"),
+            Just("data: {\"type\": \"response.completed\", \"response\": {\"status\": \"completed\", \"output\": [{}, 5]}}\n\n"),
+            Just("data: {\"type\": \"content_block_delta\", \"delta\": {\"text\": \"a\"}}\n\n"),
+            Just("data: {\"type\": \"message_stop\"}\n\n"), Just("data: {\"error\": {\"code\": null}}\n\n"), Just("data: [DONE]\n\n"),
+            Just("data: {\"choices\": ["), Just("\n"), Just("data:"), Just("\u{0}"), Just("[[[[{"), Just(": x\n"),
+        ], 0..20),
+    ) {
+        let stream = pieces.concat();
+        let whole = streamed(path, r#"{"stream": true}"#, &stream, stream.len().max(1));
+        prop_assert_eq!(told(&streamed(path, r#"{"stream": true}"#, &stream, size)), told(&whole));
+    }
+
+    /// Bodies that break off anywhere keep what stands before the break, and say that they did.
+    #[test]
+    fn a_document_that_breaks_off_keeps_what_came_before(cut in 0..160_usize) {
+        let body = r#"{"id": "resp_1", "status": "completed", "model": "m", "usage": {"input_tokens": 3, "output_tokens": 4}, "output": [{"type": "message", "content": []}]}"#;
+        let mut play = Play::new("POST", RESPONSES);
+        play.request("{}").response(200, &[JSON]).answer(body.get(..cut).unwrap_or(body));
+        let call = play.end(Completion::Closed(Phase::Response)).call();
+        prop_assert_eq!(call.response_id.is_some(), cut > body.find("resp_1").unwrap_or(0) + 6);
+        prop_assert_eq!(call.usage.output.is_some(), cut > body.find("}, \"output\"").unwrap_or(0));
+    }
 }

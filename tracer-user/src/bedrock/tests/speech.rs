@@ -3,7 +3,11 @@
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 
+use serde_json::json;
+
 use super::play::{EVENTSTREAM, Play, chunk};
+use crate::bedrock::content::Part;
+use crate::bedrock::parameters::OutputType;
 use crate::http::{BodyPart, Hole, HoleReason};
 
 /// What the AWS SDKs put around each frame of a request.
@@ -77,6 +81,54 @@ fn what_is_asked_and_answered_is_read_on_both_sides() {
         assert_eq!(content.input.len(), 1);
         assert_eq!(content.output.len(), 1);
     }
+}
+
+#[test]
+fn what_was_heard_and_which_tools_are_used_is_told() {
+    let mut play = play().with_content();
+    let asked = [
+        r#"{"event": {"promptStart": {"audioOutputConfiguration": {"mediaType": "audio/lpcm"}, "toolConfiguration": {"tools": [
+            {"toolSpec": {"name": "weather", "description": "Tells it.", "inputSchema": {"json": "{}"}}}]}}}}"#,
+        r#"{"event": {"toolResult": {"content": "{\"sky\": \"blue\"}"}}}"#,
+    ];
+    let frames: Vec<Vec<u8>> = asked.iter().map(|event| chunk(event)).collect();
+    let parts: Vec<BodyPart<'_>> = frames.iter().map(|frame| BodyPart::Bytes(frame)).collect();
+    play.request_parts(&parts).response(200, &[EVENTSTREAM]);
+    for event in [
+        r#"{"event": {"textOutput": {"role": "USER", "content": "What is the weather?"}}}"#,
+        r#"{"event": {"toolUse": {"toolName": "weather", "toolUseId": "t1", "content": "{\"city\": \"Oslo\"}"}}}"#,
+        r#"{"event": {"textOutput": {"role": "ASSISTANT", "content": "Blue."}}}"#,
+        r#"{"event": {"completionEnd": {}}}"#,
+    ] {
+        play.part(&BodyPart::Bytes(&chunk(event)));
+    }
+    let call = play.call();
+    assert_eq!(call.parameters.output, Some(OutputType::Speech));
+    assert_eq!(call.tool_calls[0].name.as_deref(), Some("weather"));
+    let content = call.content.expect("content was asked for");
+    assert_eq!(content.tools[0].name, "weather");
+    let said: Vec<Part> = content
+        .input
+        .into_iter()
+        .chain(content.output)
+        .flat_map(|one| one.parts)
+        .collect();
+    assert_eq!(
+        said,
+        [
+            Part::ToolResult {
+                id: None,
+                response: json!({"sky": "blue"}),
+            },
+            Part::Text("What is the weather?".into()),
+            Part::ToolCall {
+                id: Some("t1".into()),
+                name: "weather".into(),
+                arguments: json!({"city": "Oslo"}),
+            },
+            Part::Text("Blue.".into()),
+        ]
+    );
 }
 
 #[test]

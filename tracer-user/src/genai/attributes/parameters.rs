@@ -53,6 +53,7 @@ pub(in crate::genai) fn of(list: &mut List, parameters: &Parameters, task: Optio
         (Some(OutputType::Text), _) => Some(output::TEXT),
         (Some(OutputType::Json), _) => Some(output::JSON),
         (Some(OutputType::Image), _) | (None, Some(Task::Image)) => Some(output::IMAGE),
+        (Some(OutputType::Speech), _) => Some(output::SPEECH),
         (None, _) => None,
     };
     list.text(semconv::OUTPUT_TYPE, output);
