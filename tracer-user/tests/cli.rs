@@ -32,7 +32,7 @@ fn help_says_what_can_be_done() {
 
 #[test]
 fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
-    let cases: [(&[&str], &str); 18] = [
+    let cases: [(&[&str], &str); 20] = [
         (&[], "Usage: geophone"),
         (&["attach"], "--pid <PID>"),
         (&["attach", "--pid", "0"], "0 is not in 1..=4194304"),
@@ -77,6 +77,14 @@ fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
         (
             &["replay", "--semconv", "1.36", "x.pcapng"],
             "possible values: 1.41, latest, both",
+        ),
+        (
+            &["replay", "--session-header", "Authorization", "x.pcapng"],
+            "holds a credential",
+        ),
+        (
+            &["replay", "--session-header", "x-chat: 1", "x.pcapng"],
+            "no header can have that name",
         ),
     ];
     for (arguments, message) in cases {

@@ -516,7 +516,7 @@ fn region(headers: &HeaderMap) -> Option<String> {
     scope.split('/').nth(2).map(str::to_owned)
 }
 
-/// How the SDKs of Anthropic and OpenAI count, from 0 on.
+/// How the SDKs of Anthropic and `OpenAI` count, from 0 on.
 const RETRY_COUNT: &str = "x-stainless-retry-count";
 
 /// `attempt=N` of `amz-sdk-request`, or one more than the count of other SDKs.

@@ -60,8 +60,8 @@ pub struct Call {
     pub tool_calls: Vec<ToolCall>,
     /// The first call of the loop that it is proven to belong to, where loops are asked for.
     pub tool_loop: Option<Origin>,
-    /// Ids of the tool calls whose results the request carries, if they were asked for.
-    pub tool_results: Vec<String>,
+    /// Results of tools that the request carries, if they were asked for.
+    pub tool_results: Vec<ToolResult>,
     /// Tokens that a request would be, where that was asked.
     pub counted_tokens: Option<u64>,
     /// A job that runs by itself.
@@ -183,6 +183,15 @@ impl Usage {
                 .saturating_add(self.cache_write.unwrap_or(0)),
         )
     }
+}
+
+/// The result of a tool, sent to the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolResult {
+    /// Id of the call that asked for it.
+    pub id: String,
+    /// The caller says that the tool failed.
+    pub failed: bool,
 }
 
 /// A tool the model asks to be called.

@@ -1,11 +1,12 @@
-//! Which results of tools a request carries: ids alone, found in the JSON as it passes, whatever is kept of it.
+//! Which results of tools a request carries: ids and whether the tool failed, found in the JSON as it passes, whatever is kept
+//! of it.
 //!
-//! | body | a result is |
-//! |---|---|
-//! | Converse, Nova | member `toolResult` with a `toolUseId` |
-//! | Claude | object of type `tool_result` with a `tool_use_id` |
-//! | Chat Completions, Mistral | message of role `tool` with a `tool_call_id` |
-//! | Responses | object of type `function_call_output` with a `call_id` |
+//! | body | a result is | it failed if |
+//! |---|---|---|
+//! | Converse, Nova | member `toolResult` with a `toolUseId` | its `status` is `error` |
+//! | Claude | object of type `tool_result` with a `tool_use_id` | `is_error` |
+//! | Chat Completions, Mistral | message of role `tool` with a `tool_call_id` | nobody says so |
+//! | Responses | object of type `function_call_output` with a `call_id` | nobody says so |
 
 use std::collections::VecDeque;
 
@@ -13,6 +14,7 @@ use memchr::memchr2;
 
 use crate::http::BodyPart;
 
+use super::call::ToolResult;
 use super::json::Json;
 
 /// Most results told of one request: the last ones, since a conversation repeats all that came before.
@@ -27,7 +29,7 @@ const MAX_DEPTH: usize = 8;
 /// Reads a request as it passes.
 #[derive(Debug, Default)]
 pub(super) struct ToolResults {
-    found: VecDeque<String>,
+    found: VecDeque<ToolResult>,
     /// Lists and objects around the next byte.
     frames: Vec<Frame>,
     /// How many more there are within the innermost frame.
@@ -49,6 +51,8 @@ struct Frame {
     member: Member,
     /// Its own type or role says that it is a result.
     says_result: Option<Member>,
+    /// It says that the tool failed.
+    says_failed: bool,
     /// The ids it has, by the names that they have in each body.
     id: Option<(Member, String)>,
 }
@@ -72,6 +76,10 @@ enum Member {
     Type,
     /// `role`
     Role,
+    /// `status`
+    Status,
+    /// `is_error`
+    IsError,
 }
 
 impl Member {
@@ -84,6 +92,8 @@ impl Member {
             "call_id" => Member::ResponsesId,
             "type" => Member::Type,
             "role" => Member::Role,
+            "status" => Member::Status,
+            "is_error" => Member::IsError,
             _ => Member::Other,
         }
     }
@@ -107,8 +117,8 @@ impl ToolResults {
         }
     }
 
-    /// Ids of the results, in order.
-    pub(super) fn finish(self) -> Vec<String> {
+    /// The results, in order.
+    pub(super) fn finish(self) -> Vec<ToolResult> {
         self.found.into()
     }
 
@@ -128,6 +138,14 @@ impl ToolResults {
                     if let Some(frame) = self.frames.last_mut() {
                         frame.names_member = frame.is_object;
                         frame.member = Member::Other;
+                    }
+                }
+                // No other value of a truth begins so.
+                b't' if self.deeper == 0 => {
+                    if let Some(frame) = self.frames.last_mut()
+                        && frame.member == Member::IsError
+                    {
+                        frame.says_failed = true;
                     }
                 }
                 _ => {}
@@ -199,6 +217,7 @@ impl ToolResults {
             (Member::Type, Some("function_call_output" | "custom_tool_call_output")) => {
                 frame.says_result = Some(Member::ResponsesId);
             }
+            (Member::Status, Some("error")) => frame.says_failed = true,
             (Member::Role, Some("tool")) => frame.says_result = Some(Member::ChatId),
             (
                 member @ (Member::ToolUseId | Member::ClaudeId | Member::ChatId | Member::ResponsesId),
@@ -233,6 +252,7 @@ impl ToolResults {
         let Some(Frame {
             name,
             says_result,
+            says_failed,
             id: Some((member, id)),
             ..
         }) = self.frames.pop()
@@ -247,7 +267,10 @@ impl ToolResults {
             if self.found.len() >= MAX_TOOL_RESULTS {
                 self.found.pop_front();
             }
-            self.found.push_back(id);
+            self.found.push_back(ToolResult {
+                id,
+                failed: says_failed,
+            });
         }
     }
 }
@@ -262,12 +285,21 @@ mod tests {
         in_pieces(body.as_bytes(), body.len().max(1))
     }
 
+    /// Ids; those of tools that failed with an exclamation mark.
     fn in_pieces(body: &[u8], size: usize) -> Vec<String> {
         let mut results = ToolResults::default();
         for piece in body.chunks(size) {
             results.push(&BodyPart::Bytes(piece));
         }
-        results.finish()
+        told(results)
+    }
+
+    fn told(results: ToolResults) -> Vec<String> {
+        results
+            .finish()
+            .into_iter()
+            .map(|ToolResult { id, failed }| if failed { format!("{id}!") } else { id })
+            .collect()
     }
 
     const CONVERSE: &str = r#"{"messages": [
@@ -275,18 +307,19 @@ mod tests {
         {"role": "assistant", "content": [{"toolUse": {"toolUseId": "asked", "name": "f", "input": {"toolUseId": "x"}}}]},
         {"role": "user", "content": [
             {"toolResult": {"content": [{"json": {"toolResult": {"toolUseId": "deep"}}}], "toolUseId": "tooluse_1", "status": "success"}},
-            {"toolResult": {"toolUseId": "tooluse_2", "content": []}}]}],
+            {"toolResult": {"status": "error", "toolUseId": "tooluse_2", "content": []}}]}],
         "toolConfig": {"tools": []}}"#;
 
     #[test]
     fn every_body_tells_its_results_and_nothing_else() {
-        assert_eq!(results(CONVERSE), ["tooluse_1", "tooluse_2"]);
+        assert_eq!(results(CONVERSE), ["tooluse_1", "tooluse_2!"]);
         for (body, ids) in [
             (
                 r#"{"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "input": {}}]},
                     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "42"},
-                    {"tool_use_id": "toolu_2", "type": "tool_result"}, {"type": "text", "tool_use_id": "no"}]}]}"#,
-                vec!["toolu_1", "toolu_2"],
+                    {"tool_use_id": "toolu_2", "is_error" : true, "type": "tool_result"},
+                    {"is_error": false, "tool_use_id": "toolu_3", "type": "tool_result"}, {"type": "text", "tool_use_id": "no"}]}]}"#,
+                vec!["toolu_1", "toolu_2!", "toolu_3"],
             ),
             (
                 r#"{"messages": [{"role": "assistant", "tool_calls": [{"id": "call_0", "type": "function"}]},
@@ -334,7 +367,7 @@ mod tests {
             reason: HoleReason::Lost,
         }));
         results.push(&BodyPart::Bytes(br#"{"toolResult": {"toolUseId": "b"}}]}"#));
-        assert_eq!(results.finish(), ["a"]);
+        assert_eq!(told(results), ["a"]);
     }
 
     proptest! {

@@ -388,7 +388,7 @@ pub mod error {
     pub const EXECUTION_ERROR: &str = "execution_error";
     /// Code that an agent ran took too long.
     pub const EXECUTION_TIMEOUT: &str = "execution_timeout";
-    /// A tool says that it failed; the word is that of the conventions for MCP.
+    /// A tool, or whoever ran it, says that it failed; the word is that of the conventions for MCP.
     pub const TOOL_ERROR: &str = "tool_error";
     /// Every value.
     pub const ALL: [&str; 6] = [

@@ -34,6 +34,7 @@ fn trace(calls: &[Call<'_>], size: usize, content: bool) -> Vec<String> {
     let mut scrubber = Scrubber::new();
     let mut pipeline = Pipeline::new(Settings {
         content: if content { Capture::Span } else { Capture::Nothing },
+        tool_loop: content,
         ..Settings::default()
     });
     let host = Host {

@@ -218,6 +218,14 @@ fn measures(facts: &Facts<'_>) -> Vec<String> {
         };
         measures.push(format!("{}{unit} out{reasoning}", number(tokens)));
     }
+    measures.extend(attempts(facts));
+    if let (Some(calls), Some(tools)) = (facts.int(semconv::LOOP_CALLS), facts.int(semconv::LOOP_TOOLS)) {
+        measures.push(format!(
+            "a loop of {} calls and {} tools",
+            number(calls),
+            number(tools)
+        ));
+    }
     if let Some(documents) = facts.int(semconv::RETRIEVAL_DOCUMENTS) {
         measures.push(format!("{} documents", number(documents)));
     }
@@ -239,6 +247,23 @@ fn measures(facts: &Facts<'_>) -> Vec<String> {
         measures.push(ended.join(" "));
     }
     measures
+}
+
+/// `3 attempts, 2 throttled, 4.2 s between them`: what a call cost that was made more than once.
+fn attempts(facts: &Facts<'_>) -> Option<String> {
+    let resends = facts.int(semconv::HTTP_RESEND_COUNT)?;
+    let mut said = format!("{} attempts", number(resends.saturating_add(1)));
+    if let Some(throttled) = facts.int(semconv::ATTEMPTS_THROTTLED) {
+        said.push_str(", ");
+        said.push_str(&number(throttled));
+        said.push_str(" throttled");
+    }
+    if let Some(seconds) = facts.double(semconv::ATTEMPTS_BACKOFF) {
+        said.push_str(", ");
+        said.push_str(&text::seconds(seconds));
+        said.push_str(" between them");
+    }
+    Some(said)
 }
 
 /// `ThrottlingException, HTTP 429: Too many requests`.

@@ -291,3 +291,44 @@ fn nothing_in_the_traffic_can_steer_the_terminal() {
     );
     assert_eq!(written.lines().count(), 5, "{written}");
 }
+
+#[test]
+fn a_call_made_more_than_once_says_what_that_cost() {
+    let process = process(4242, "worker");
+    let mut repeated = call(
+        &process,
+        1,
+        0,
+        9_300,
+        &[
+            (semconv::USAGE_OUTPUT_TOKENS, Value::Int(5)),
+            (semconv::HTTP_RESEND_COUNT, Value::Int(2)),
+            (semconv::ATTEMPTS_THROTTLED, Value::Int(2)),
+            (semconv::ATTEMPTS_BACKOFF, Value::Double(6.1)),
+        ],
+    );
+    repeated.name = "chat amazon.nova-lite-v1:0".to_owned();
+    let written = plain(&[repeated]);
+    assert!(
+        written.contains("5 tokens out · 3 attempts, 2 throttled, 6.10 s between them"),
+        "{written}"
+    );
+}
+
+#[test]
+fn an_inferred_loop_says_how_long_it_is() {
+    let process = process(4242, "worker");
+    let mut whole = call(
+        &process,
+        1,
+        0,
+        9_300,
+        &[
+            (semconv::LOOP_CALLS, Value::Int(3)),
+            (semconv::LOOP_TOOLS, Value::Int(2)),
+        ],
+    );
+    whole.name = "invoke_agent".to_owned();
+    let written = plain(&[whole]);
+    assert!(written.contains("a loop of 3 calls and 2 tools"), "{written}");
+}

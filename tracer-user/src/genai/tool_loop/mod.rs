@@ -75,6 +75,8 @@ pub struct Tool {
     pub id: String,
     /// Its name, if the answer told it.
     pub name: Option<String>,
+    /// Its caller says that it failed.
+    pub failed: bool,
     /// The conversation, where it is known.
     pub session: Option<Session>,
     /// End of the answer that asked.
@@ -159,11 +161,12 @@ impl ToolLoops {
     fn proven(&self, call: &Call) -> Option<u64> {
         let process = call.connection.process;
         call.tool_results.iter().rev().find_map(|result| {
-            let askers = self.asked.get(&(process, result.clone()))?;
+            let askers = self.asked.get(&(process, result.id.clone()))?;
             let only = askers.first().copied().filter(|_| askers.len() == 1)?;
             // An answer that came after the request was sent cannot be what it answers.
             let open = self.open.get(&only)?;
-            open.asked_before(result, call.timings.request).then_some(only)
+            open.asked_before(&result.id, call.timings.request)
+                .then_some(only)
         })
     }
 

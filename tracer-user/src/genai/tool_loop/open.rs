@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::bedrock::Call;
-use crate::bedrock::call::Origin;
+use crate::bedrock::call::{Origin, ToolResult};
 use crate::bedrock::content::Content;
 use crate::bedrock::session::Session;
 use crate::event::{Monotonic, ProcessKey};
@@ -97,7 +97,7 @@ impl Open {
     pub(super) fn answered_by(&mut self, call: &Call) -> Vec<Tool> {
         let end = call.timings.request;
         let mut tools = Vec::new();
-        for id in &call.tool_results {
+        for ToolResult { id, failed } in &call.tool_results {
             if let Some(asked) = self.asked.get_mut(id)
                 && asked.time <= end
                 && !std::mem::replace(&mut asked.ran, true)
@@ -108,6 +108,7 @@ impl Open {
                     process: self.process,
                     id: id.clone(),
                     name: asked.name.clone(),
+                    failed: *failed,
                     session: self.session.clone(),
                     start: asked.time,
                     end,

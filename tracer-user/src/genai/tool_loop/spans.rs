@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::event::{Host, Process};
 use crate::genai::attributes::{List, add_session};
 use crate::genai::ids;
-use crate::genai::semconv::{self, incomplete, operation, tool};
+use crate::genai::semconv::{self, error, incomplete, operation, tool};
 use crate::genai::span::{Span, SpanKind, SpanStatus};
 use crate::genai::span_builder::wall;
 
@@ -73,6 +73,7 @@ pub(in crate::genai) fn tool_span(of: &Tool, host: &Host, process: Arc<Process>)
         process: _,
         id,
         name,
+        failed,
         session,
         start,
         end,
@@ -89,6 +90,7 @@ pub(in crate::genai) fn tool_span(of: &Tool, host: &Host, process: Arc<Process>)
     list.text(semconv::TOOL_TYPE, Some(tool::FUNCTION));
     add_session(&mut list, session.as_ref());
     list.truth(semconv::INFERRED, Some(true));
+    list.text(semconv::ERROR_TYPE, failed.then_some(error::TOOL_ERROR));
     let start_unix_ns = wall(host, *start);
     Span {
         process,
@@ -102,7 +104,13 @@ pub(in crate::genai) fn tool_span(of: &Tool, host: &Host, process: Arc<Process>)
         kind: SpanKind::Internal,
         start_unix_ns,
         end_unix_ns: wall(host, *end).max(start_unix_ns),
-        status: SpanStatus::Unset,
+        status: if *failed {
+            SpanStatus::Error {
+                description: "the result says that the tool failed".to_owned(),
+            }
+        } else {
+            SpanStatus::Unset
+        },
         attributes: list.into_attributes(),
         events: Vec::new(),
         links: Vec::new(),

