@@ -16,7 +16,7 @@ pub const TITAN: &str = "amazon.titan-text-express-v1";
 /// Nova's speech model, which is talked to in both directions at once.
 pub const SONIC: &str = "amazon.nova-sonic-v1:0";
 
-/// OpenAI's open model, for Chat Completions.
+/// `OpenAI`'s open model, for Chat Completions.
 pub const GPT_OSS: &str = "openai.gpt-oss-20b-1:0";
 
 /// The tool that calls with tools offer.

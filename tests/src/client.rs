@@ -26,11 +26,11 @@ pub enum Kind {
     Httpx,
     /// Anthropic's SDK for Python: Claude's own bodies by InvokeModel, and Anthropic's own operation. HTTP/1.
     AnthropicPython,
-    /// OpenAI's SDK for Python, with Chat Completions alone. HTTP/1.
+    /// `OpenAI`'s SDK for Python, with Chat Completions alone. HTTP/1.
     OpenAiPython,
     /// LiteLLM: its own requests, over httpx. HTTP/1.
     LiteLlm,
-    /// LangChain's `ChatBedrockConverse`, over boto3. HTTP/1.
+    /// `LangChain`'s `ChatBedrockConverse`, over boto3. HTTP/1.
     LangChain,
     /// Strands Agents: an agent that calls until it is done, over boto3. HTTP/1.
     Strands,

@@ -9,7 +9,7 @@ pub(super) enum Family {
     Nova,
     /// Amazon Titan Text.
     Titan,
-    /// OpenAI's open models, Chat Completions alone.
+    /// `OpenAI`'s open models, Chat Completions alone.
     OpenAi,
 }
 

@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str) -> Result<Prices, PricesError> {
             if let Some((model, region)) = model(key)
                 && by_token
             {
-                prices.insert(model, region, row(key, entry)?);
+                prices.insert(model, region, &row(key, entry)?);
             }
         }
     }

@@ -105,12 +105,12 @@ impl Prices {
     }
 
     /// Puts a row in. The first of a model and region stays.
-    pub(super) fn insert(&mut self, model: &str, region: Option<&str>, row: Row) {
+    pub(super) fn insert(&mut self, model: &str, region: Option<&str>, row: &Row) {
         self.rows
             .entry(model.to_owned())
             .or_default()
             .entry(region.unwrap_or_default().to_owned())
-            .or_insert(row);
+            .or_insert(*row);
     }
 
     /// The row of a model or profile. A profile without a row costs what its model does, unless the table says of another

@@ -59,7 +59,7 @@ pub(super) fn parse(text: &str) -> Result<Prices, PricesError> {
     prices.set_date(date);
     for entry in price {
         let (model, region, row) = row(entry)?;
-        prices.insert(&model, region.as_deref(), row);
+        prices.insert(&model, region.as_deref(), &row);
     }
     Ok(prices)
 }
