@@ -16,6 +16,8 @@ pub const TITAN: &str = "amazon.titan-text-express-v1";
 /// Nova's speech model, which is talked to in both directions at once.
 pub const SONIC: &str = "amazon.nova-sonic-v1:0";
 
+/// Titan's vectors.
+pub const TITAN_EMBEDDINGS: &str = "amazon.titan-embed-text-v2:0";
 /// `OpenAI`'s open model, for Chat Completions.
 pub const GPT_OSS: &str = "openai.gpt-oss-20b-1:0";
 
@@ -116,6 +118,8 @@ impl Call {
             Operation::InvokeModel | Operation::InvokeModelWithResponseStream => {
                 if self.model.contains("anthropic.") {
                     self.anthropic()
+                } else if self.model == TITAN_EMBEDDINGS {
+                    json!({"inputText": self.prompt, "embeddingTypes": ["float"]})
                 } else if self.model.contains("amazon.titan") {
                     self.titan()
                 } else {

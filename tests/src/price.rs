@@ -15,6 +15,8 @@ fn price(model: &str) -> Option<Price> {
         (60_000, 240_000, Some(15_000))
     } else if model.contains("amazon.titan-text-express-v1") {
         (200_000, 600_000, None)
+    } else if model.contains("amazon.titan-embed-text-v2") {
+        (20_000, 0, None)
     } else if model.contains("openai.gpt-oss-20b") {
         (70_000, 300_000, None)
     } else {
@@ -46,7 +48,10 @@ fn reckon(served: &Served) -> Result<f64, &'static str> {
         cache_read,
         cache_write,
     } = served.usage.ok_or(USAGE_UNKNOWN)?;
-    let output = output.ok_or(USAGE_UNKNOWN)?;
+    let output = match output {
+        None if of_output == 0 => 0,
+        output => output.ok_or(USAGE_UNKNOWN)?,
+    };
     let read = match (cache_read.unwrap_or(0), of_cache_read) {
         (0, _) => 0,
         (tokens, price) => tokens * price.ok_or(NO_PRICE)?,

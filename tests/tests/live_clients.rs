@@ -2,7 +2,7 @@
 //! replays to the same spans, and tshark finds the same HTTP in it.
 
 use anyhow::Result;
-use tracer_tests::calls::{CLAUDE, Call, NOVA, claude_repertoire, repertoire};
+use tracer_tests::calls::{CLAUDE, Call, NOVA, TITAN_EMBEDDINGS, claude_repertoire, repertoire};
 use tracer_tests::client::Kind;
 use tracer_tests::environment::can_trace;
 use tracer_tests::fake::scenario::Scenario;
@@ -31,6 +31,20 @@ fn boto3_with_threads_over_a_pool_of_kept_connections() -> Result<()> {
         ..Options::default()
     };
     prove(Kind::Boto3, &options, &calls, 12)?;
+    Ok(())
+}
+
+#[test]
+fn vectors_for_texts() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let calls = ["granite", "gneiss"].map(|rock| {
+        let mut call = Call::new(Operation::InvokeModel, TITAN_EMBEDDINGS, &Scenario::default());
+        call.prompt.push_str(rock);
+        call
+    });
+    prove(Kind::Boto3, &Options::default(), &calls, 2)?;
     Ok(())
 }
 

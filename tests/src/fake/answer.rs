@@ -55,6 +55,9 @@ pub(super) fn render(call: &ModelCall, request_id: &str) -> Rendered {
     let reply = Reply::to(call, request_id);
     let mut rendered = match call.operation {
         Operation::Converse => whole(&reply, &converse::body(&reply), &[], converse::stop(reply.stop)),
+        Operation::InvokeModel if call.family == Family::TitanEmbeddings => {
+            titan::embedded(reply.usage.input, call.prompt_characters)
+        }
         Operation::InvokeModel => {
             let fields = invoke_fields(&reply.usage);
             let (body, stop) = match call.family {
@@ -62,6 +65,7 @@ pub(super) fn render(call: &ModelCall, request_id: &str) -> Rendered {
                 Family::Nova => (nova::body(&reply), converse::stop(reply.stop)),
                 Family::Titan => (titan::body(&reply), titan::stop(reply.stop)),
                 Family::OpenAi => (chat::body(&reply), chat::stop(reply.stop)),
+                Family::TitanEmbeddings => unreachable!("it is answered above"),
             };
             let rendered = whole(&reply, &body, &fields, stop);
             if call.family == Family::Anthropic {
@@ -82,6 +86,7 @@ pub(super) fn render(call: &ModelCall, request_id: &str) -> Rendered {
                 Family::Nova => nova::stream(&reply, &mut stream),
                 Family::Titan => titan::stream(&reply, &mut stream),
                 Family::OpenAi => chat::stream(&reply, &mut stream),
+                Family::TitanEmbeddings => unreachable!("its streams are refused"),
             }
             stream.rendered(vec![(
                 "x-amzn-bedrock-content-type",
@@ -155,11 +160,11 @@ impl Reply {
             stop: scenario.stop.unwrap_or(implied),
             message_id: match call.family {
                 Family::OpenAi => format!("chatcmpl-{compact}"),
-                Family::Anthropic | Family::Nova | Family::Titan => format!("msg_bdrk_{compact}"),
+                _ => format!("msg_bdrk_{compact}"),
             },
             model_name: match call.family {
                 Family::OpenAi => call.model.clone(),
-                Family::Anthropic | Family::Nova | Family::Titan => anthropic_name(&call.model),
+                _ => anthropic_name(&call.model),
             },
         }
     }

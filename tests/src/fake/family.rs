@@ -9,6 +9,8 @@ pub(super) enum Family {
     Nova,
     /// Amazon Titan Text.
     Titan,
+    /// Amazon Titan Text Embeddings.
+    TitanEmbeddings,
     /// `OpenAI`'s open models, Chat Completions alone.
     OpenAi,
 }
@@ -32,6 +34,8 @@ impl Family {
             Some(Family::Nova)
         } else if id.starts_with("amazon.titan-text") || id.starts_with("amazon.titan-tg1") {
             Some(Family::Titan)
+        } else if id.starts_with("amazon.titan-embed-text") {
+            Some(Family::TitanEmbeddings)
         } else if id.starts_with("openai.gpt-oss") {
             Some(Family::OpenAi)
         } else {
@@ -43,7 +47,7 @@ impl Family {
     pub(super) fn has_tools(self) -> bool {
         match self {
             Family::Anthropic | Family::Nova | Family::OpenAi => true,
-            Family::Titan => false,
+            Family::Titan | Family::TitanEmbeddings => false,
         }
     }
 }

@@ -76,11 +76,20 @@ impl ModelCall {
             Operation::ChatCompletions if family == Family::OpenAi => read_chat(body)?,
             Operation::Messages if family == Family::Anthropic => read_messages(body)?,
             Operation::ChatCompletions | Operation::Messages => return Err(Refusal::unknown_model()),
+            Operation::Converse | Operation::ConverseStream if family == Family::TitanEmbeddings => {
+                return Err(Refusal::validation(
+                    "This action doesn't support the model that you provided.",
+                ));
+            }
             Operation::Converse | Operation::ConverseStream => read_converse(body)?,
             Operation::InvokeModel | Operation::InvokeModelWithResponseStream => match family {
                 Family::Anthropic => read_anthropic(body)?,
                 Family::Nova => read_nova(body)?,
                 Family::Titan => read_titan(body)?,
+                Family::TitanEmbeddings if operation.streams() => {
+                    return Err(Refusal::validation("The model is unsupported for streaming."));
+                }
+                Family::TitanEmbeddings => read_titan(body)?,
                 Family::OpenAi => return Err(Refusal::unknown_model()),
             },
             Operation::InvokeModelWithBidirectionalStream => return Err(Refusal::unknown_operation()),
