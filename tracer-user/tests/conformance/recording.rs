@@ -41,6 +41,11 @@ impl Recording {
         !self.host.starts_with("bedrock.")
     }
 
+    /// Whether it is one of agents or knowledge bases.
+    pub(crate) fn is_of_an_agent(&self) -> bool {
+        self.host.starts_with("bedrock-agent")
+    }
+
     /// Reads all lines.
     pub(crate) fn all(text: &str) -> Vec<Self> {
         text.lines()
