@@ -300,9 +300,8 @@ impl HttpSink for Calls {
             HttpEvent::Request { .. } | HttpEvent::End { .. } => {}
             HttpEvent::RequestBody { part, .. } => exchange.request_body(&part, budget),
             HttpEvent::RequestEnd { time } => {
-                let was_known = exchange.attempt().is_some();
-                exchange.request_end(time);
-                if !was_known {
+                let is_known_now = exchange.request_end(time);
+                if is_known_now {
                     self.outputs.extend(exchange.attempt().map(Output::Begun));
                 }
             }

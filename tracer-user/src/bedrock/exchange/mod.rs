@@ -258,10 +258,13 @@ impl Exchange {
         }
     }
 
-    pub(super) fn request_end(&mut self, time: Monotonic) {
+    /// The request is whole. Whether that tells which call it is an attempt of, which its head did not.
+    pub(super) fn request_end(&mut self, time: Monotonic) -> bool {
         self.call.timings.request_end = Some(time);
-        self.call.attempt.digest = self.digester.take().map(Digester::finish);
+        let digest = self.digester.take().map(Digester::finish);
+        self.call.attempt.digest = digest;
         self.read_request();
+        digest.is_some()
     }
 
     /// Nothing more comes. Nothing comes out of what is not a call to Bedrock.
