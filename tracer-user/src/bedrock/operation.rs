@@ -134,7 +134,7 @@ operations! {
     /// `OpenAI`'s Responses.
     Responses, Mantle, Chat, Bedrock, ["POST" "openai/v1/responses", "POST" "v1/responses"];
     /// Anthropic's Messages.
-    Messages, Mantle, Chat, Bedrock, ["POST" "anthropic/v1/messages"];
+    Messages, Mantle, Chat, Bedrock, ["POST" "anthropic/v1/messages", "POST" "v1/messages"];
     /// Anthropic's token count.
     MessagesCountTokens, Mantle, Auxiliary, Bedrock, ["POST" "anthropic/v1/messages/count_tokens"];
     /// Models, stored responses, files, batches of the compatible endpoints.

@@ -30,7 +30,7 @@ impl StopReason {
         let lower = self.wire.to_ascii_lowercase();
         match lower.as_str() {
             "end_turn" | "stop_sequence" | "stop" | "finish" | "finished" | "complete" | "completed"
-            | "endoftext" | "eos" | "stop_criteria_met" | "success" => Finish::Stop,
+            | "endoftext" | "eos" | "eos_token" | "stop_criteria_met" | "success" => Finish::Stop,
             "tool_use" | "tool_calls" | "tool_call" | "function_call" => Finish::ToolCall,
             "max_tokens"
             | "max_output_tokens"

@@ -68,6 +68,8 @@ impl Family {
                 "messages" => Some(Family::Chat),
                 "inputTextTokenCount" | "results" => Some(Family::TitanText),
                 "metadata" => Some(Family::Nova),
+                // Cohere's newest embeddings; a text of that name is a prompt.
+                "inputs" if value.is_array() => Some(Family::Embedding),
                 "images" => Some(Family::Image),
                 "dimensions" | "embeddingTypes" => Some(Family::Embedding),
                 _ => None,

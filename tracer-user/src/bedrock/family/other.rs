@@ -5,7 +5,8 @@ use super::super::body::Body;
 use super::super::json::{Json, Malformed};
 use super::{Facts, Task, set};
 
-const REQUEST: [&str; 14] = [
+const REQUEST: [&str; 15] = [
+    "parameters",
     "max_tokens",
     "max_gen_len",
     "maxTokens",
@@ -32,6 +33,12 @@ pub(super) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
             facts.asked("user", value);
         }
         "inputText" => facts.asked("user", value),
+        // What Hugging Face's servers take, as endpoints of the marketplace do.
+        "inputs" => {
+            task = task.or(Some(Task::Completion));
+            facts.asked("user", value);
+        }
+        "parameters" => facts.parameters.take_all(value),
         "messages" | "message" => task = Some(Task::Chat),
         _ => facts.parameters.take(name, value),
     });
@@ -40,10 +47,28 @@ pub(super) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
 }
 
 pub(super) fn response(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
-    body.members(&RESPONSE, |name, value| match name {
-        "text" | "output" => facts.answered(value),
+    let text = body.text();
+    let answer = Json::new(&text);
+    if answer.is_array() {
+        return answer.items(|choice| {
+            let _broken = choice.members(|name, value| whole(name, value, facts));
+        });
+    }
+    body.members(&RESPONSE, |name, value| whole(name, value, facts))
+}
+
+fn whole(name: &str, value: Json<'_>, facts: &mut Facts) {
+    match name {
+        "text" | "output" | "generated_text" => facts.answered(value),
+        "details" => {
+            facts.stop(value.member("finish_reason").and_then(Json::text));
+            set(
+                &mut facts.usage.output,
+                value.member("generated_tokens").and_then(Json::count),
+            );
+        }
         _ => closing(name, value, facts),
-    })
+    }
 }
 
 pub(super) fn chunk(chunk: Json<'_>, facts: &mut Facts, assembly: &mut Assembly) -> Result<(), Malformed> {
