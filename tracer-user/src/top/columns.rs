@@ -212,7 +212,7 @@ impl Column for CallColumn {
             Self::Output => layout("OUT", 6, 4),
             Self::Input => layout("IN", 6, 5),
             Self::FirstChunk => optional(layout("FIRST", 7, 6)),
-            Self::Rate => optional(layout("RATE", 9, 7)),
+            Self::Rate => optional(layout("RATE", 10, 7)),
             Self::Note => text("END", 18, 8),
             Self::Start => Layout {
                 kind: Kind::Mark,

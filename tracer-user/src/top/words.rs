@@ -43,12 +43,13 @@ pub(super) fn dollars(value: f64) -> String {
     }
 }
 
-/// `42 tok/s`.
+/// `42 tok/s`: at most ten characters below a million a second.
 pub(super) fn rate(value: f64, unit: &str) -> String {
-    if value < 9.95 {
-        format!("{value:.1} {unit}")
-    } else {
-        format!("{value:.0} {unit}")
+    match value {
+        ..9.95 => format!("{value:.1} {unit}"),
+        ..999.5 => format!("{value:.0} {unit}"),
+        ..9_950.0 => format!("{:.1}k {unit}", value / 1e3),
+        _ => format!("{:.0}k {unit}", value / 1e3),
     }
 }
 
@@ -103,5 +104,7 @@ mod tests {
         assert_eq!(rate(0.0, "ch/s"), "0.0 ch/s");
         assert_eq!(rate(9.94, "ch/s"), "9.9 ch/s");
         assert_eq!(rate(41.7, "tok/s"), "42 tok/s");
+        assert_eq!(rate(7_293.0, "tok/s"), "7.3k tok/s");
+        assert_eq!(rate(19_582.0, "tok/s"), "20k tok/s");
     }
 }

@@ -105,3 +105,74 @@ pub(super) fn lost(error: &io::Error) -> Failure {
     let remedy = "start it again; `reset` brings a terminal back that looks wrong";
     Failure::new("the terminal cannot be used", error, remedy)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::OpenptFlags;
+
+    use super::Screen;
+
+    /// Set in the process that panics.
+    const PANICS: &str = "GEOPHONE_TEST_SCREEN_PANICS";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        if std::env::var_os(PANICS).is_some() {
+            let screen = Screen::open().expect("the terminal that the test made");
+            // As on another thread: nothing is dropped.
+            std::mem::forget(screen);
+            panic!("as the test wants");
+        }
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let host = rustix::pty::openpt(flags).expect("a pseudo terminal");
+        rustix::pty::grantpt(&host).expect("ours");
+        rustix::pty::unlockpt(&host).expect("ours");
+        let name = rustix::pty::ptsname(&host, Vec::new()).expect("it has a name");
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let line = rustix::fs::open(name, flags, Mode::empty()).expect("its other end");
+        let settings = || format!("{:?}", rustix::termios::tcgetattr(&line).expect("settings"));
+        let before = settings();
+
+        let end = || Stdio::from(line.try_clone().expect("a descriptor"));
+        let test = module_path!()
+            .split_once("::")
+            .map(|(_, path)| format!("{path}::a_panic_gives_the_terminal_back"))
+            .expect("a module of a crate");
+        let status = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "--nocapture", &test])
+            .env(PANICS, "1")
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .status()
+            .expect("it runs");
+        assert!(!status.success(), "it panicked");
+        assert_eq!(before, settings());
+
+        rustix::io::write(&line, b"the end").expect("the terminal takes it");
+        let mut reader = File::from(host);
+        let mut output = Vec::new();
+        let mut buffer = [0; 1024];
+        while !output.ends_with(b"the end") {
+            let count = reader.read(&mut buffer).expect("there is more");
+            output.extend_from_slice(&buffer[..count]);
+        }
+        let output = String::from_utf8_lossy(&output);
+        let place = |text: &str| {
+            output
+                .find(text)
+                .unwrap_or_else(|| panic!("no {text:?} in {output:?}"))
+        };
+        let (taken, given_back) = (place("\u{1b}[?1049h"), place("\u{1b}[?1049l"));
+        assert!(
+            taken < given_back && given_back < place("as the test wants"),
+            "{output:?}"
+        );
+        assert!(output.contains("\u{1b}[?25h"), "the cursor is seen again");
+    }
+}
