@@ -17,6 +17,7 @@ fn help_says_what_can_be_done() {
         &["exec", "--help"],
         &["record", "--help"],
         &["replay", "-h"],
+        &["top", "-h"],
         &["doctor", "-h"],
     ];
     let help: Vec<String> = commands

@@ -336,7 +336,7 @@ impl CallRow<'_> {
             Self::Flight(flight, ..) => ("in flight", flight_note(flight)),
             Self::Span(seen) => (outcome_name(seen.facts.outcome), seen.facts.note.to_string()),
         };
-        vec![
+        let mut texts = vec![
             self.service().to_owned(),
             self.pid().to_string(),
             self.model().to_owned(),
@@ -344,7 +344,11 @@ impl CallRow<'_> {
             self.session().unwrap_or_default().to_owned(),
             outcome.to_owned(),
             note,
-        ]
+        ];
+        if let Self::Span(seen) = self {
+            texts.extend(seen.place().map(str::to_owned));
+        }
+        texts
     }
 
     fn took_ns(&self) -> u64 {

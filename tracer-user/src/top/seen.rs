@@ -14,6 +14,9 @@ pub(super) const NAME_MAX: usize = 200;
 /// Stands where there is no model, agent or knowledge base.
 pub(super) const UNKNOWN: &str = "–";
 
+/// Beginnings of resource attributes that tell where a process runs.
+const PLACES: [&str; 3] = ["container.", "host.", "k8s."];
+
 /// A finished span with the process it belongs to.
 #[derive(Debug)]
 pub struct Seen {
@@ -94,6 +97,19 @@ impl Seen {
     /// Identity.
     pub fn key(&self) -> SpanKey {
         (self.span.trace_id, self.span.span_id)
+    }
+
+    /// Where its process runs: container, pod, namespace and the like.
+    pub(super) fn place(&self) -> impl Iterator<Item = &str> {
+        let tells_place = |key: &str| PLACES.iter().any(|prefix| key.starts_with(prefix));
+        self.resource
+            .attributes
+            .iter()
+            .filter(move |attribute| tells_place(&attribute.key))
+            .filter_map(|attribute| match &attribute.value {
+                Value::String(text) => Some(text.as_ref()),
+                Value::Int(_) | Value::Double(_) | Value::Bool(_) | Value::Strings(_) => None,
+            })
     }
 
     /// Output tokens a second, from the first piece of a streamed answer on.

@@ -65,7 +65,10 @@ fn spans_beyond_the_bytes_there_are_for_them_make_room() {
         ));
     }
     within_bounds(&model);
-    assert!(model.recent().forgotten() > 0);
+    let forgotten = model.recent().forgotten();
+    assert!(forgotten > 0);
+    let told = format!("{forgotten} older spans gone");
+    assert!(screen(&mut model, 100, 24).contains(&told));
     assert_eq!(model.totals().calls, 50);
 }
 

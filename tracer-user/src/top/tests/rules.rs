@@ -114,6 +114,7 @@ fn a_filter_holds_while_it_is_typed_and_can_be_taken_back() {
     for (typed, count) in [
         ("4242", 5),
         ("checkout", 4),
+        ("node-3 nova", 3),
         ("sess-7f3a", 1),
         ("flight", 2),
         ("incomplete", 1),

@@ -282,6 +282,10 @@ fn rows(model: &Model, body: Rect, screen: &mut Screen<'_>) {
     };
     if count > 0 {
         right.push(noun(count as u64, "row"));
+        let forgotten = model.recent.forgotten();
+        if *page == Page::Calls && forgotten > 0 {
+            right.push(format!("{} gone", noun(forgotten, "older span")));
+        }
     } else {
         let lines = nothing(model);
         for (line, text) in (5..).zip(lines) {
