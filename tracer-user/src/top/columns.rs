@@ -207,11 +207,11 @@ impl Column for CallColumn {
                 ..layout("", 1, 0)
             },
             Self::Model => name("MODEL", 22, 1),
-            Self::Took => layout("TIME", 7, 2),
+            Self::Took => layout("TIME", 6, 2),
             Self::Service => text("SERVICE", 12, 3),
             Self::Output => layout("OUT", 6, 4),
             Self::Input => layout("IN", 6, 5),
-            Self::FirstChunk => optional(layout("FIRST", 7, 6)),
+            Self::FirstChunk => optional(layout("FIRST", 6, 6)),
             Self::Rate => optional(layout("RATE", 10, 7)),
             Self::Note => text("END", 18, 8),
             Self::Start => Layout {
@@ -497,17 +497,17 @@ impl Column for GroupColumn {
 
     fn layout(self) -> Layout {
         match self {
-            Self::Name => name("NAME", 20, 0),
+            Self::Name => name("NAME", 21, 0),
             Self::Calls => layout("CALLS", 6, 1),
             Self::Errors => layout("ERR", 5, 2),
-            Self::Took95 => layout("P95", 7, 3),
+            Self::Took95 => layout("P95", 6, 3),
             Self::Throttles => layout("THROT", 5, 4),
             Self::First95 => layout("FIRST95", 7, 5),
             Self::Output => layout("OUT", 6, 6),
             Self::Input => layout("IN", 6, 7),
             Self::Cost => optional(layout("COST", 9, 8)),
             Self::InFlight => layout("NOW", 4, 9),
-            Self::TookMedian => layout("P50", 7, 10),
+            Self::TookMedian => layout("P50", 6, 10),
             Self::FirstMedian => layout("FIRST50", 7, 11),
         }
     }

@@ -11,7 +11,7 @@ use super::super::flight::FlightKey;
 use super::super::model::Model;
 use super::super::seen::{Outcome, Seen};
 use super::super::words::{brief, rate};
-use super::{CHOSEN, DIM, FAILED, STRONG, WARNING, put, width_of};
+use super::{DIM, FAILED, GUTTER, STRONG, WARNING, choose, put, width_of};
 use crate::export::text::{clean, clock, date, duration, hexadecimal};
 use crate::genai::span::{Attribute, SpanStatus, Value};
 use crate::http::Phase;
@@ -193,7 +193,12 @@ pub(super) fn flight_lines(model: &Model, key: FlightKey) -> Vec<Line> {
 }
 
 /// Draws the page of lines on which the chosen one is; if that is too long for its line, the whole of it stands below.
-pub(super) fn draw(lines: &[Line], chosen: Option<usize>, area: Rect, buffer: &mut Buffer) {
+pub(super) fn draw(lines: &[Line], chosen: Option<usize>, whole: Rect, buffer: &mut Buffer) {
+    let area = Rect {
+        x: whole.x + GUTTER,
+        width: whole.width.saturating_sub(GUTTER),
+        ..whole
+    };
     let names = lines.iter().filter(|line| !line.value.is_empty());
     let names = names.map(|line| width_of(&line.name)).max().unwrap_or(0);
     let names = names.min(NAMES_MAX).min(area.width / 2);
@@ -229,7 +234,14 @@ pub(super) fn draw(lines: &[Line], chosen: Option<usize>, area: Rect, buffer: &m
             put(buffer, (area.x + values_at, y), values, value, false, *style);
         }
         if chosen == Some(place) {
-            buffer.set_style(Rect { y, height: 1, ..area }, CHOSEN);
+            choose(
+                buffer,
+                Rect {
+                    y,
+                    height: 1,
+                    ..whole
+                },
+            );
         }
     }
     let rest = area.y + area.height - below;

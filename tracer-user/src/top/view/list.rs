@@ -6,7 +6,7 @@ use ratatui::style::{Modifier, Style};
 
 use super::super::columns::{Column, Kind, Layout};
 use super::super::looking::Sort;
-use super::{CHOSEN, fit_tail, put, width_of};
+use super::{GUTTER, choose, fit_tail, put, width_of};
 
 /// Widest that a column grows.
 const WIDTH_MAX: u16 = 60;
@@ -45,9 +45,10 @@ where
         let height = usize::from(area.height.saturating_sub(1)).max(1);
         let first = chosen / height * height;
         let page: Vec<_> = rows.iter().enumerate().skip(first).take(height).collect();
-        let columns = self.columns(&page, area.width);
+        let left = area.x + GUTTER;
+        let columns = self.columns(&page, area.width.saturating_sub(GUTTER));
 
-        let mut x = area.x;
+        let mut x = left;
         for shown in &columns {
             let right = shown.layout.kind == Kind::Number;
             put(buffer, (x, area.y), shown.width, &shown.title, right, HEADINGS);
@@ -55,7 +56,7 @@ where
         }
         for (y, (place, row)) in (area.y + 1..area.y + area.height).zip(page) {
             let style = (self.style)(row);
-            let mut x = area.x;
+            let mut x = left;
             for shown in &columns {
                 let text = shown.column.cell(row);
                 let text = if shown.layout.kind == Kind::Name {
@@ -74,7 +75,7 @@ where
                 x += shown.width + 1;
             }
             if place == chosen {
-                buffer.set_style(Rect { y, height: 1, ..area }, CHOSEN);
+                choose(buffer, Rect { y, height: 1, ..area });
             }
         }
     }

@@ -27,6 +27,15 @@ const FAILED: Style = Style::new().fg(Color::Red);
 const WARNING: Style = Style::new().fg(Color::Yellow);
 const IN_FLIGHT: Style = Style::new().fg(Color::Cyan);
 
+/// Columns of the terminal before a row, where a mark tells which one is chosen.
+const GUTTER: u16 = 1;
+
+/// Shows which row is chosen: by a mark too, since `NO_COLOR` takes the rest away.
+fn choose(buffer: &mut Buffer, row: Rect) {
+    put(buffer, (row.x, row.y), GUTTER, "›", false, STRONG);
+    buffer.set_style(row, CHOSEN);
+}
+
 /// Rows that fit on a screen of this height.
 pub(super) fn rows_of(height: u16) -> usize {
     usize::from(height.saturating_sub(OTHER_LINES).max(1))
