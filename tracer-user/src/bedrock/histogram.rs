@@ -139,19 +139,19 @@ mod tests {
     }
 
     proptest! {
-           #[test]
-           fn parts_merged_are_the_whole(values: Vec<u64>, cut: prop::sample::Index) {
-               let record = |values: &[u64]| {
-                   let mut histogram = Histogram::new(Buckets::DURATION);
-                   for value in values {
-    histogram.record(*value);
+        #[test]
+        fn parts_merged_are_the_whole(values: Vec<u64>, cut: prop::sample::Index) {
+            let record = |values: &[u64]| {
+                let mut histogram = Histogram::new(Buckets::DURATION);
+                for value in values {
+                    histogram.record(*value);
+                }
+                histogram
+            };
+            let (left, right) = values.split_at(cut.index(values.len() + 1));
+            let mut merged = record(right);
+            merged.merge(&record(left));
+            prop_assert_eq!(merged, record(&values));
+        }
     }
-                   histogram
-               };
-               let (left, right) = values.split_at(cut.index(values.len() + 1));
-               let mut merged = record(right);
-               merged.merge(&record(left));
-               prop_assert_eq!(merged, record(&values));
-           }
-       }
 }

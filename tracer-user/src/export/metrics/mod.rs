@@ -11,6 +11,7 @@
 mod collected;
 pub(super) mod health;
 pub(super) mod proto;
+pub(super) mod split;
 mod table;
 
 use std::sync::Arc;

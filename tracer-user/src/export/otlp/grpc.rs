@@ -14,10 +14,10 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
-use tonic::Extensions;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Extensions, Status};
 use tracing::field::{Field, Visit};
 use tracing::instrument::WithSubscriber as _;
 use tracing::level_filters::LevelFilter;
@@ -130,25 +130,28 @@ impl GrpcTransport {
                     message: self.shown(&partial.error_message),
                 }
             }
-            Err(status) => match std::error::Error::source(&status) {
-                // No server said so: it is what became of the connection.
-                Some(failure) => Outcome::Later {
-                    reason: with_certificate_remedy(format!(
-                        "it cannot be reached: {}",
-                        self.shown(cause(&chain(failure)))
-                    )),
-                    after: None,
-                },
-                None => {
-                    let heard = Heard {
-                        code: format!("{:?}", status.code()),
-                        message: status.message().to_owned(),
-                        ..Heard::default()
-                    };
-                    self.judge(&heard, status.message())
-                }
-            },
+            Err(status) => self.failed(&status),
         }
+    }
+
+    fn failed(&self, status: &Status) -> Outcome {
+        if let Some(failure) = std::error::Error::source(status) {
+            // No server said so: it is what became of the connection.
+            let cause = chain(failure);
+            return Outcome::Later {
+                reason: with_certificate_remedy(format!(
+                    "it cannot be reached: {}",
+                    self.shown(self::cause(&cause))
+                )),
+                after: None,
+            };
+        }
+        let heard = Heard {
+            code: format!("{:?}", status.code()),
+            message: status.message().to_owned(),
+            ..Heard::default()
+        };
+        self.judge(&heard, status.message())
     }
 
     /// Which codes are worth another try: <https://opentelemetry.io/docs/specs/otlp/#failures>.

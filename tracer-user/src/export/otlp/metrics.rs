@@ -15,6 +15,7 @@ use super::outcome::Outcome;
 use super::settings::OtlpSettings;
 use super::{STOPPING_MAX, Transport};
 use crate::counters::Counter;
+use crate::export::metrics::split::{POINTS_MAX, split};
 use crate::export::metrics::{Collected, Collector, proto};
 use crate::export::{OpenError, Report};
 
@@ -188,21 +189,23 @@ async fn send(
     backend: &str,
     collected: &Collected,
 ) -> Option<Duration> {
-    if collected.groups.is_empty() {
-        return None;
+    let mut trouble = None;
+    for request in split(proto::request(collected), POINTS_MAX) {
+        match transport.send_metrics(request).await {
+            Outcome::Accepted { rejected: 0, .. } => {}
+            Outcome::Accepted { rejected, message } => {
+                trouble = Some(format!("it refused {rejected} points ({message})"));
+            }
+            Outcome::Later { reason, after } => {
+                shared.note(backend, Some(reason));
+                return Some(after.unwrap_or(ENDING_PAUSE));
+            }
+            Outcome::TooLarge { reason } => {
+                trouble = Some(format!("{reason}; raise the limit of the backend"));
+            }
+            Outcome::Refused { reason } => trouble = Some(reason),
+        }
     }
-    let (trouble, again) = match transport.send_metrics(proto::request(collected)).await {
-        Outcome::Accepted { rejected: 0, .. } => (None, None),
-        Outcome::Accepted { rejected, message } => {
-            (Some(format!("it refused {rejected} points ({message})")), None)
-        }
-        Outcome::Later { reason, after } => (Some(reason), Some(after.unwrap_or(ENDING_PAUSE))),
-        Outcome::TooLarge { reason } => {
-            let reason = format!("{reason}; raise the limit of the backend");
-            (Some(reason), None)
-        }
-        Outcome::Refused { reason } => (Some(reason), None),
-    };
     shared.note(backend, trouble);
-    again
+    None
 }

@@ -28,7 +28,7 @@ use negotiation::Format;
 const CONNECTIONS_MAX: usize = 32;
 
 /// How long a client may take for the head of a request, and a connection may idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The server; it ends with this value.
 #[derive(Debug)]

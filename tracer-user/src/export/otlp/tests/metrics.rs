@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use opentelemetry_proto::tonic::metrics::v1::metric::Data as Kind;
 
 use tonic::codec::CompressionEncoding;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -296,7 +296,7 @@ fn metrics_arrive_over_grpc_as_they_were_counted() {
         panic!("one request: {received:?}");
     };
     assert_eq!(
-        metadata.get("organization").map(|value| value.as_bytes()),
+        metadata.get("organization").map(MetadataValue::as_bytes),
         Some(&b"default"[..])
     );
     check(request);
