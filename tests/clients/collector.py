@@ -1,10 +1,10 @@
 """An OTLP collector that shares no code with geophone: it decodes with the opentelemetry-proto package.
 
-    collector.py http|grpc [--certificate PEM --key PEM] [--path /v1/traces] [--header NAME=VALUE]
+    collector.py http|grpc [--certificate PEM --key PEM] [--path /v1/traces] [--metrics] [--header NAME=VALUE]
                            [--unavailable N] [--reject] [--slow SECONDS]
 
 Prints one JSON line when it listens, `{"port": N}`; one for every request, `{"request": {…}}`; and one for every span it
-accepted, `{"span": {…}}`. Ends when standard input closes.
+accepted, `{"span": {…}}`. Of requests with metrics it tells nothing but, with --metrics, the metrics: `{"metric": {…}}`. Ends when standard input closes.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 parser = argparse.ArgumentParser()
@@ -27,6 +28,7 @@ parser.add_argument("--key")
 parser.add_argument("--path", default="/v1/traces", help="the one path that is served")
 parser.add_argument("--header", help="NAME=VALUE that every request must carry")
 parser.add_argument("--unavailable", type=int, default=0, help="answer so many requests with 503 or UNAVAILABLE first")
+parser.add_argument("--metrics", action="store_true", help="tell of metrics")
 parser.add_argument("--reject", action="store_true", help="answer every request with 400 or INVALID_ARGUMENT")
 parser.add_argument("--slow", type=float, default=0, help="seconds to take for every request")
 options = parser.parse_args()
@@ -81,6 +83,29 @@ def accept(request):
                 }})
 
 
+def accept_metrics(request):
+    if not options.metrics:
+        return
+    for of_resource in request.resource_metrics:
+        resource = attributes_of(of_resource.resource.attributes)
+        for of_scope in of_resource.scope_metrics:
+            for metric in of_scope.metrics:
+                data = getattr(metric, metric.WhichOneof("data"))
+                for point in data.data_points:
+                    told = {
+                        "resource": resource,
+                        "name": metric.name,
+                        "unit": metric.unit,
+                        "kind": metric.WhichOneof("data"),
+                        "attributes": attributes_of(point.attributes),
+                    }
+                    if hasattr(point, "bucket_counts"):
+                        told |= {"count": point.count, "sum": point.sum, "buckets": list(point.bucket_counts)}
+                    else:
+                        told["value"] = getattr(point, point.WhichOneof("value"))
+                    say({"metric": told})
+
+
 def verdict(headers):
     """What to answer: "accept", "unavailable", "reject" or "unauthorised"."""
     global unavailable_left
@@ -104,6 +129,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(headers["content-length"]))
         if headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
+        if self.path.endswith("/v1/metrics"):
+            self.take_metrics(body)
+            return
         decision = verdict(headers) if self.path == options.path else "not found"
         status = {"accept": 200, "unavailable": 503, "reject": 400, "unauthorised": 401, "not found": 404}[decision]
         say({"request": {"path": self.path, "headers": headers, "status": status}})
@@ -121,8 +149,22 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def take_metrics(self, body):
+        request = metrics_service_pb2.ExportMetricsServiceRequest()
+        request.ParseFromString(body)
+        accept_metrics(request)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def log_message(self, *_):
         pass
+
+
+class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
+    def Export(self, request, context):
+        accept_metrics(request)
+        return metrics_service_pb2.ExportMetricsServiceResponse()
 
 
 class Service(trace_service_pb2_grpc.TraceServiceServicer):
@@ -155,6 +197,7 @@ def serve_http():
 def serve_grpc():
     server = grpc.server(futures.ThreadPoolExecutor(4))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Service(), server)
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)
     if options.certificate:
         with open(options.key, "rb") as key, open(options.certificate, "rb") as certificate:
             credentials = grpc.ssl_server_credentials([(key.read(), certificate.read())])

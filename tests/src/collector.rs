@@ -43,6 +43,8 @@ pub enum Told {
     Request(Value),
     /// A span was in a request that was accepted.
     Span(Box<Span>),
+    /// A point of a metric came; told with `--metrics` alone.
+    Metric(Value),
 }
 
 impl Collector {
@@ -83,10 +85,13 @@ impl Collector {
             .line()?
             .with_context(|| format!("the collector ended:\n{}", self.program.stderr()))?;
         let mut told: Value = serde_json::from_str(&line)?;
-        match told.get_mut("span") {
-            Some(span) => Ok(Told::Span(Box::new(serde_json::from_value(span.take())?))),
-            None => Ok(Told::Request(told["request"].take())),
+        if let Some(span) = told.get_mut("span") {
+            return Ok(Told::Span(Box::new(serde_json::from_value(span.take())?)));
         }
+        if let Some(metric) = told.get_mut("metric") {
+            return Ok(Told::Metric(metric.take()));
+        }
+        Ok(Told::Request(told["request"].take()))
     }
 
     /// Waits for so many spans; beside them the requests that came.
@@ -96,9 +101,23 @@ impl Collector {
             match self.next()? {
                 Told::Request(request) => requests.push(request),
                 Told::Span(span) => spans.push(*span),
+                Told::Metric(_) => {}
             }
         }
         Ok((spans, requests))
+    }
+
+    /// Ends it; every point of a metric that it told and that was not read before.
+    pub fn finish_with_metrics(mut self) -> Result<Vec<Value>> {
+        self.program.close_stdin();
+        let mut points = Vec::new();
+        for line in self.program.remaining_lines()? {
+            let mut told: Value = serde_json::from_str(&line)?;
+            if let Some(point) = told.get_mut("metric") {
+                points.push(point.take());
+            }
+        }
+        Ok(points)
     }
 
     /// Ends it; everything it told that was not read before.

@@ -2,8 +2,11 @@
 
 mod tapped;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -13,7 +16,7 @@ use tracer_tests::collector::{Collector, Protocol, Told};
 use tracer_tests::environment::{can_trace, geophone};
 use tracer_tests::fake::scenario::{Failure, Scenario};
 use tracer_tests::fake::tls::Identity;
-use tracer_tests::fake::{FakeBedrock, Operation, Options, Served};
+use tracer_tests::fake::{FakeBedrock, Operation, Options, Served, Usage};
 use tracer_tests::harness::match_spans;
 use tracer_tests::program::{DEADLINE, Program};
 use tracer_tests::span::Span;
@@ -147,9 +150,124 @@ fn the_traces_endpoint_is_taken_as_it_is() -> Result<()> {
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
             endpoint(&collector, "http", "/somewhere/else"),
         ),
+        ("OTEL_METRICS_EXPORTER", "none".to_owned()),
     ];
     delivered(replay_with, Protocol::Http, collector, &environment)?;
     Ok(())
+}
+
+#[test]
+fn metrics_add_up_to_what_was_served() -> Result<()> {
+    for protocol in [Protocol::Http, Protocol::Grpc] {
+        let collector = Collector::start(protocol, None, &["--metrics"])?;
+        let environment = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "http", "")),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.name().to_owned()),
+        ];
+        let (served, said) = replay_with(&environment)?;
+        let points = collector.finish_with_metrics()?;
+        let of = |name: &'static str| points.iter().filter(move |point| point["name"] == name);
+        ensure!(
+            points
+                .iter()
+                .all(|point| point["resource"]["service.name"] == tapped::SERVICE),
+            "a point of another service: {points:#?}"
+        );
+        for (kind, count) in [
+            (
+                "input",
+                (|usage| Some(usage.input + cached(usage))) as fn(&Usage) -> Option<u64>,
+            ),
+            ("output", |usage| usage.output),
+        ] {
+            let told = of("gen_ai.client.token.usage")
+                .filter(|point| point["attributes"]["gen_ai.token.type"] == kind)
+                .filter_map(|point| point["sum"].as_f64());
+            let sent = served.iter().filter_map(|served| count(served.usage.as_ref()?));
+            #[expect(clippy::cast_precision_loss, reason = "some thousand tokens")]
+            let sent = sent.sum::<u64>() as f64;
+            let told: f64 = told.sum();
+            ensure!(
+                (told - sent).abs() < 0.5,
+                "{kind}: {told} told, {sent} sent; {said}"
+            );
+        }
+        let durations = of("gen_ai.client.operation.duration");
+        let (failed, fine): (Vec<_>, Vec<_>) =
+            durations.partition(|point| point["attributes"].get("error.type").is_some());
+        let count = |points: &[&Value]| {
+            points
+                .iter()
+                .filter_map(|point| point["count"].as_u64())
+                .sum::<u64>()
+        };
+        let refused = served.iter().filter(|served| served.error.is_some()).count();
+        assert_eq!(count(&failed), refused as u64);
+        assert_eq!(count(&fine), (served.len() - refused) as u64);
+    }
+    Ok(())
+}
+
+fn cached(usage: &Usage) -> u64 {
+    usage.cache_read.unwrap_or(0) + usage.cache_write.unwrap_or(0)
+}
+
+/// Runs a client under `geophone exec`, and has Prometheus look at it meanwhile.
+#[test]
+fn prometheus_sees_a_live_run() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let fake = FakeBedrock::start(&Options::default())?;
+    let client = Kind::Boto3.command(&fake)?;
+    let mut command = Command::new(geophone()?);
+    command
+        .args(["exec", "--prometheus", &port.to_string(), "--"])
+        .arg(client.get_program())
+        .args(client.get_args());
+    command.envs(client.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut client = Client::run(&mut command)?;
+    let calls = calls();
+    client.make(&calls, 1)?;
+    let served = fake.log().wait_for(calls.len(), DEADLINE);
+    let deadline = Instant::now() + DEADLINE;
+    // The last response may still be on its way through the ring buffer.
+    let text = loop {
+        let text = scrape(port)?;
+        let told: u64 = text
+            .lines()
+            .filter(|line| line.starts_with("gen_ai_client_operation_duration_seconds_count{"))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+            .sum();
+        if told == served.len() as u64 {
+            break text;
+        }
+        ensure!(Instant::now() < deadline, "{told} calls told:\n{text}");
+    };
+    client.finish()?;
+    let has = |start: &str| text.lines().any(|line| line.starts_with(start));
+    ensure!(has("target_info{service_name="), "no resource:\n{text}");
+    ensure!(
+        has("geophone_connections_recognised_total{service_name=\"geophone\""),
+        "no health:\n{text}"
+    );
+    ensure!(
+        text.contains("geophone_verdict=\"traced\"} 1\n"),
+        "the client is not told as traced:\n{text}"
+    );
+    Ok(())
+}
+
+fn scrape(port: u16) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    Ok(answer)
 }
 
 #[test]
