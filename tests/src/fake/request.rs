@@ -85,11 +85,10 @@ impl ModelCall {
             Operation::InvokeModel | Operation::InvokeModelWithResponseStream => match family {
                 Family::Anthropic => read_anthropic(body)?,
                 Family::Nova => read_nova(body)?,
-                Family::Titan => read_titan(body)?,
                 Family::TitanEmbeddings if operation.streams() => {
                     return Err(Refusal::validation("The model is unsupported for streaming."));
                 }
-                Family::TitanEmbeddings => read_titan(body)?,
+                Family::Titan | Family::TitanEmbeddings => read_titan(body)?,
                 Family::OpenAi => return Err(Refusal::unknown_model()),
             },
             Operation::InvokeModelWithBidirectionalStream => return Err(Refusal::unknown_operation()),
