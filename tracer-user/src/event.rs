@@ -97,7 +97,7 @@ pub struct Process {
     pub command_line: Vec<String>,
     /// The few environment variables that name the service: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`.
     pub environment: Vec<(String, String)>,
-    /// Last path of `/proc/PID/cgroup`, from which a container id can be told.
+    /// The path of `/proc/PID/cgroup` that tells most, from which a container id can be told.
     pub cgroup: String,
     /// The pod that it runs in, once the API server was asked and has answered.
     pub pod: Option<Arc<Pod>>,

@@ -5,6 +5,9 @@ use anyhow::Result;
 use crate::command::{cargo, run, say};
 use crate::setup::setup;
 
+/// What is off by default and tested all the same.
+const FEATURES: &str = "tracer-user/k8s";
+
 /// Everything that `cargo test` knows, with the binaries that the end-to-end tests start built before.
 pub(crate) fn run_all() -> Result<()> {
     if std::env::var_os("GEOPHONE_RECORDED").is_none() {
@@ -13,6 +16,6 @@ pub(crate) fn run_all() -> Result<()> {
         );
     }
     setup()?;
-    run(cargo().args(["build", "--workspace", "--bins"]))?;
-    run(cargo().args(["test", "--workspace", "--no-fail-fast"]))
+    run(cargo().args(["build", "--workspace", "--bins", "--features", FEATURES]))?;
+    run(cargo().args(["test", "--workspace", "--no-fail-fast", "--features", FEATURES]))
 }

@@ -78,7 +78,7 @@ mod tests {
     const POD: &str = "2c48913c-b29f-11e7-9350-020968147796";
 
     /// Control groups as the runtimes write them, with `ID` for the container's id.
-    const CONTAINERS: [&str; 14] = [
+    const CONTAINERS: [&str; 20] = [
         "/docker/ID",
         "/system.slice/docker-ID.scope",
         "/system.slice/containerd.service/kubepods-besteffort-pod2c48913c_b29f_11e7_9350_020968147796.slice:cri-containerd:ID",
@@ -93,6 +93,16 @@ mod tests {
         "/default/ID",
         "/docker/0000000000000000000000000000000000000000000000000000000000000000/kubelet/kubepods/besteffort/pod2c48913c-b29f-11e7-9350-020968147796/ID",
         "/lxc/payload/docker/ID/init.scope",
+        // kind: a node that is a container itself, with the kubelet under a slice of its own.
+        "/docker/0000000000000000000000000000000000000000000000000000000000000000/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod2c48913c_b29f_11e7_9350_020968147796.slice/cri-containerd-ID.scope",
+        "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod2c48913c_b29f_11e7_9350_020968147796.slice/cri-containerd-ID.scope",
+        // CRI-O with cgroupfs.
+        "/kubepods/besteffort/pod2c48913c-b29f-11e7-9350-020968147796/crio-ID",
+        // Docker through cri-dockerd.
+        "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod2c48913c_b29f_11e7_9350_020968147796.slice/docker-ID.scope",
+        // Podman with cgroupfs, and in a pod of its own.
+        "/libpod_parent/libpod-ID",
+        "/machine.slice/machine-libpod_pod_0000000000000000000000000000000000000000000000000000000000000000.slice/libpod-ID.scope/container",
     ];
 
     #[test]

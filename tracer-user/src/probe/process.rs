@@ -16,6 +16,8 @@ const MAX_PROCESSES: usize = 8192;
 const MAX_COMMAND_LINE: u64 = 16 * 1024;
 /// Bytes of an environment that are searched.
 const MAX_ENVIRONMENT: u64 = 1024 * 1024;
+/// Hexadecimal digits of the shortest id of a container, which is Fargate's.
+const MIN_CONTAINER_ID: usize = 32;
 /// Environment variables that name the service.
 const SERVICE_VARIABLES: [&str; 2] = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"];
 
@@ -42,9 +44,14 @@ struct Facts {
 impl Processes {
     /// A process runs a new program: what was known of it is over. Its first mapping will name it.
     pub fn executed(&mut self, pid: u32) {
-        let parent_pid = self.known.get(&pid).map_or(0, |facts| facts.parent_pid);
+        let (parent_pid, inherited) = self
+            .known
+            .get(&pid)
+            .map_or_else(Default::default, |facts| (facts.parent_pid, facts.cgroup.clone()));
+        // A container's first program: its runtime has just moved it. Gone already, it was where its parent was.
         let facts = Facts {
             parent_pid,
+            cgroup: cgroup(pid).unwrap_or(inherited),
             ..Facts::default()
         };
         self.remember(pid, facts);
@@ -213,18 +220,28 @@ fn environment(pid: u32) -> io::Result<Vec<(String, String)>> {
         .collect())
 }
 
-/// The last path that is not the root: on a host with both versions of cgroups the lines of version 1 come first, and a
-/// container may be visible in those only.
 fn cgroup(pid: u32) -> io::Result<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-    Ok(last_cgroup(&text).to_owned())
+    Ok(telling_cgroup(&text).to_owned())
 }
 
-fn last_cgroup(text: &str) -> &str {
-    text.lines()
-        .filter_map(|line| line.splitn(3, ':').nth(2))
-        .reduce(|best, path| if path == "/" { best } else { path })
+/// The path that tells most: the last that names a container, else the last that is not the root. On a host with both
+/// versions of cgroups a container may be visible in the lines of version 1 only, while that of version 2 says the root or
+/// the service of the runtime.
+fn telling_cgroup(text: &str) -> &str {
+    let paths = || text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    let container = paths().filter(|path| names_container(path)).last();
+    let not_root = || paths().filter(|path| *path != "/").last();
+    container
+        .or_else(not_root)
+        .or_else(|| paths().last())
         .unwrap_or_default()
+}
+
+/// Whether a path holds so many hexadecimal digits on end as ids of containers do.
+fn names_container(path: &str) -> bool {
+    path.split(|letter: char| !letter.is_ascii_hexdigit())
+        .any(|digits| digits.len() >= MIN_CONTAINER_ID)
 }
 
 fn read_at_most(pid: u32, name: &str, limit: u64) -> io::Result<Vec<u8>> {

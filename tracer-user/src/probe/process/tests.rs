@@ -98,15 +98,45 @@ fn a_name_with_parentheses_does_not_shift_the_fields() {
 #[test]
 fn the_cgroup_of_a_container_wins_over_the_root() {
     assert_eq!(
-        last_cgroup("0::/kubepods.slice/pod1/cri-abc.scope\n"),
+        telling_cgroup("0::/kubepods.slice/pod1/cri-abc.scope\n"),
         "/kubepods.slice/pod1/cri-abc.scope"
     );
     assert_eq!(
-        last_cgroup("12:pids:/docker/abc\n1:name=systemd:/docker/abc\n0::/\n"),
+        telling_cgroup("12:pids:/docker/abc\n1:name=systemd:/docker/abc\n0::/\n"),
         "/docker/abc"
     );
-    assert_eq!(last_cgroup("0::/\n"), "/");
-    assert_eq!(last_cgroup(""), "");
+    assert_eq!(telling_cgroup("0::/\n"), "/");
+    assert_eq!(telling_cgroup(""), "");
+}
+
+#[test]
+fn a_container_that_only_version_1_shows_is_told() {
+    let id = "9f2c7c1de9a1b3f0c4e5d6a7b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f7081";
+    let hybrid = format!(
+        "11:memory:/kubepods/burstable/pod2c48913c-b29f-11e7-9350-020968147796/{id}\n\
+         1:name=systemd:/kubepods/burstable/pod2c48913c-b29f-11e7-9350-020968147796/{id}\n\
+         0::/system.slice/containerd.service\n"
+    );
+    assert!(telling_cgroup(&hybrid).ends_with(id));
+}
+
+#[test]
+fn a_program_that_was_gone_before_it_could_be_read_keeps_its_control_group() {
+    let mut processes = Processes::default();
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    processes.executed(pid);
+    processes.mapped(pid, Path::new("/usr/bin/cat"));
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    let described = processes.describe(ProcessKey { pid, start_ns: 5 });
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    assert_eq!(described.cgroup, telling_cgroup(&own));
+    assert_eq!(described.executable, "/usr/bin/cat");
 }
 
 #[test]
