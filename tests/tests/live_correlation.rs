@@ -2,7 +2,7 @@
 //! instrumented.
 
 use anyhow::{Context, Result, ensure};
-use tracer_tests::calls::{CLAUDE, Call};
+use tracer_tests::calls::{CLAUDE, Call, GPT_OSS};
 use tracer_tests::client::Kind;
 use tracer_tests::environment::can_trace;
 use tracer_tests::fake::scenario::{Answer, Failure, Scenario};
@@ -15,14 +15,14 @@ use tracer_tests::span::{ERROR, Span};
 const FAILURES: u32 = 2;
 
 /// Every attempt of a call has its event on one span, which says what was served; so does the recording.
-fn prove_retries(kind: Kind, operation: Operation, failure: Failure) -> Result<()> {
+fn prove_retries(kind: Kind, operation: Operation, model: &str, failure: Failure) -> Result<()> {
     let scenario = Scenario {
         fail: Some(failure),
         failures: FAILURES,
         ..Scenario::default()
     };
     let fake = FakeBedrock::start(&Options::http2())?;
-    let call = Call::new(operation, CLAUDE, &scenario);
+    let call = Call::new(operation, model, &scenario);
     let (seen, recording) = harness::record(kind, &fake, |client| client.make(&[call], 1))?;
     ensure!(seen.iter().all(|seen| seen.error.is_none()), "{kind:?}: {seen:?}");
     let served = fake.log().wait_for(FAILURES as usize + 1, DEADLINE);
@@ -40,7 +40,12 @@ fn awss_sdk_for_python_tries_again_on_the_same_connection() -> Result<()> {
     if !can_trace() {
         return Ok(());
     }
-    prove_retries(Kind::Boto3, Operation::ConverseStream, Failure::Throttling)
+    prove_retries(
+        Kind::Boto3,
+        Operation::ConverseStream,
+        CLAUDE,
+        Failure::Throttling,
+    )
 }
 
 #[test]
@@ -48,7 +53,12 @@ fn awss_sdk_for_javascript_tries_again_on_another_connection() -> Result<()> {
     if !can_trace() {
         return Ok(());
     }
-    prove_retries(Kind::JavaScriptSdk, Operation::Converse, Failure::Unavailable)
+    prove_retries(
+        Kind::JavaScriptSdk,
+        Operation::Converse,
+        CLAUDE,
+        Failure::Unavailable,
+    )
 }
 
 #[test]
@@ -56,7 +66,34 @@ fn anthropics_sdk_tries_again_and_names_nothing() -> Result<()> {
     if !can_trace() {
         return Ok(());
     }
-    prove_retries(Kind::AnthropicPython, Operation::InvokeModel, Failure::Throttling)
+    prove_retries(
+        Kind::AnthropicPython,
+        Operation::InvokeModel,
+        CLAUDE,
+        Failure::Throttling,
+    )
+}
+
+#[test]
+fn openais_sdk_tries_again_and_names_nothing() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    prove_retries(
+        Kind::OpenAiPython,
+        Operation::ChatCompletions,
+        GPT_OSS,
+        Failure::Throttling,
+    )
+}
+
+#[test]
+fn awss_sdk_for_rust_tries_again_on_a_shared_connection() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let kind = Kind::RustSdk { stripped: false };
+    prove_retries(kind, Operation::Converse, CLAUDE, Failure::Throttling)
 }
 
 #[test]

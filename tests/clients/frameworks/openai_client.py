@@ -7,7 +7,6 @@ from openai import OpenAI
 CLIENT = OpenAI(
     base_url=asked.by_the_name_of_aws() + "/openai/v1",
     api_key="bedrock-api-key-that-nobody-may-store",
-    max_retries=0,
 )
 
 
