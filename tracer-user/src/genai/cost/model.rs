@@ -1,6 +1,7 @@
 //! From a model id or ARN to what its price goes by.
 
 use super::Unpriced;
+use crate::bedrock::model::{ModelKind, ModelName};
 
 /// What the price of a model goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,35 +16,30 @@ pub(super) enum Named<'m> {
     Never(Unpriced),
 }
 
-/// Reads a model id or ARN: `arn:aws:bedrock:REGION:ACCOUNT:KIND/ID`.
+/// Reads a model id or ARN.
 pub(super) fn named(model: &str) -> Named<'_> {
-    let Some(arn) = model.strip_prefix("arn:") else {
-        return Named::Id(model);
-    };
-    let mut parts = arn.splitn(5, ':');
-    let service = parts.nth(1).unwrap_or_default();
-    let (kind, id) = parts
-        .nth(2)
-        .and_then(|resource| resource.split_once('/'))
-        .unwrap_or_default();
-    match (service, kind) {
-        ("sagemaker", _) => Named::Never(Unpriced::MarketplaceEndpoint),
-        (_, "foundation-model" | "inference-profile") => Named::Id(id),
-        (_, "prompt-router" | "default-prompt-router") => Named::Router,
-        (_, "application-inference-profile") => Named::Opaque(Unpriced::ApplicationProfile),
-        (_, "prompt") => Named::Opaque(Unpriced::ManagedPrompt),
-        (_, "provisioned-model") => Named::Never(Unpriced::ProvisionedThroughput),
-        (_, "custom-model" | "custom-model-deployment") => Named::Never(Unpriced::CustomModel),
-        (_, "imported-model") => Named::Never(Unpriced::ImportedModel),
-        _ => Named::Never(Unpriced::ModelUnknown),
+    match ModelName::parse(model).kind {
+        Some(ModelKind::Foundation | ModelKind::InferenceProfile) => Named::Id(last_part(model)),
+        Some(ModelKind::PromptRouter) => Named::Router,
+        Some(ModelKind::ApplicationInferenceProfile) => Named::Opaque(Unpriced::ApplicationProfile),
+        Some(ModelKind::Prompt) => Named::Opaque(Unpriced::ManagedPrompt),
+        Some(ModelKind::Provisioned) => Named::Never(Unpriced::ProvisionedThroughput),
+        Some(ModelKind::Custom | ModelKind::CustomDeployment) => Named::Never(Unpriced::CustomModel),
+        Some(ModelKind::Imported) => Named::Never(Unpriced::ImportedModel),
+        Some(ModelKind::MarketplaceEndpoint) => Named::Never(Unpriced::MarketplaceEndpoint),
+        None if model.starts_with("arn:") => Named::Never(Unpriced::ModelUnknown),
+        // No id as Bedrock gives them, though a table may know it.
+        None => Named::Id(model),
     }
 }
 
-/// Groups of regions that AWS makes profiles for.
-const GROUPS: [&str; 8] = ["us", "eu", "apac", "jp", "au", "ca", "us-gov", "global"];
-
 /// The model behind a profile: `eu.amazon.nova-pro-v1:0` is `amazon.nova-pro-v1:0`.
 pub(super) fn behind_profile(id: &str) -> Option<&str> {
-    let (group, model) = id.split_once('.')?;
-    GROUPS.contains(&group).then_some(model)
+    let name = ModelName::parse(id);
+    name.geography.and(name.base)
+}
+
+/// The id at the end of an ARN, or the id as it is: neither has a slash of its own.
+fn last_part(model: &str) -> &str {
+    model.rsplit('/').next().unwrap_or(model)
 }
