@@ -28,13 +28,9 @@ const RESPONSE: [&str; 4] = ["stop_reason", "finish_reason", "finishReason", "us
 pub(super) fn request(body: &Body, facts: &mut Facts) -> Result<(), Malformed> {
     let mut task = None;
     let end = body.members(&REQUEST, |name, value| match name {
-        "prompt" => {
-            task = task.or(Some(Task::Completion));
-            facts.asked("user", value);
-        }
         "inputText" => facts.asked("user", value),
-        // What Hugging Face's servers take, as endpoints of the marketplace do.
-        "inputs" => {
+        // `inputs` and `parameters` are what Hugging Face's servers take, as endpoints of the marketplace do.
+        "prompt" | "inputs" => {
             task = task.or(Some(Task::Completion));
             facts.asked("user", value);
         }

@@ -82,19 +82,20 @@ fn chat_completions_in_one_piece() {
     assert_eq!(call.gaps, Gaps::default());
 }
 
+const CHAT_EVENTS: &str = concat!(
+    "data: {\"id\": \"c-1\", \"model\": \"m-1\", \"choices\": [{\"index\": 0, \"delta\": {\"role\": \"assistant\", \"content\": \"\"}}]}\r\n\r\n",
+    ": keep alive\r\n\r\n",
+    "data: {\"choices\": [{\"index\": 0, \"delta\": {\"content\": \"Hel\"}}]}\r\n\r\n",
+    "data: {\"choices\": [{\"index\": 0, \"delta\": {\"content\": \"lo\"}}]}\r\n\r\n",
+    "data: {\"choices\": [{\"index\": 0, \"delta\": {}, \"finish_reason\": \"stop\"}]}\r\n\r\n",
+    "data: {\"choices\": [], \"usage\": {\"prompt_tokens\": 3, \"completion_tokens\": 4}}\r\n\r\n",
+    "data: [DONE]\r\n\r\n",
+);
+
 #[test]
 fn chat_completions_as_a_stream() {
-    let stream = concat!(
-        "data: {\"id\": \"c-1\", \"model\": \"m-1\", \"choices\": [{\"index\": 0, \"delta\": {\"role\": \"assistant\", \"content\": \"\"}}]}\r\n\r\n",
-        ": keep alive\r\n\r\n",
-        "data: {\"choices\": [{\"index\": 0, \"delta\": {\"content\": \"Hel\"}}]}\r\n\r\n",
-        "data: {\"choices\": [{\"index\": 0, \"delta\": {\"content\": \"lo\"}}]}\r\n\r\n",
-        "data: {\"choices\": [{\"index\": 0, \"delta\": {}, \"finish_reason\": \"stop\"}]}\r\n\r\n",
-        "data: {\"choices\": [], \"usage\": {\"prompt_tokens\": 3, \"completion_tokens\": 4}}\r\n\r\n",
-        "data: [DONE]\r\n\r\n",
-    );
     for size in [1, 7, 10_000] {
-        let call = streamed(CHAT, r#"{"model": "m", "stream": true}"#, stream, size);
+        let call = streamed(CHAT, r#"{"model": "m", "stream": true}"#, CHAT_EVENTS, size);
         assert!(call.streaming);
         assert_eq!(call.route.resource.model.as_deref(), Some("m"));
         assert_eq!(call.response_model.as_deref(), Some("m-1"));
@@ -104,9 +105,9 @@ fn chat_completions_as_a_stream() {
         assert_eq!(call.gaps, Gaps::default(), "{size}");
     }
     // Four events of the request and the head, then one byte a millisecond: the first words are where they are.
-    let call = streamed(CHAT, r#"{"stream": true}"#, stream, 1);
-    let words = stream.find("Hel").expect("the words are there");
-    let end = words + stream[words..].find("\r\n\r\n").expect("an end") + 3;
+    let call = streamed(CHAT, r#"{"stream": true}"#, CHAT_EVENTS, 1);
+    let words = CHAT_EVENTS.find("Hel").expect("the words are there");
+    let end = words + CHAT_EVENTS[words..].find("\r\n\r\n").expect("an end") + 3;
     assert_eq!(
         call.timings.first_chunk,
         Some(Monotonic(1_000_000 * (4 + end as u64)))
@@ -255,21 +256,7 @@ fn a_response_that_failed_is_a_failure() {
     }
 }
 
-#[test]
-fn messages_in_one_piece_and_as_a_stream() {
-    let request = r#"{"model": "anthropic.claude-sonnet-4-5", "max_tokens": 9, "stream": STREAM, "metadata": {"user_id": "u"},
-        "messages": [{"role": "user", "content": "Hi"}]}"#;
-    let whole = Play::new("POST", MESSAGES)
-        .with_content()
-        .request(&request.replace("STREAM", "false"))
-        .response(200, &[JSON, ("request-id", "req_1")])
-        .answer(
-            r#"{"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "stop_reason": "end_turn",
-                "content": [{"type": "text", "text": "Hello"}],
-                "usage": {"input_tokens": 3, "cache_read_input_tokens": 5, "output_tokens": 4, "service_tier": "standard"}}"#,
-        )
-        .call();
-    let stream = r#"event: message_start
+const MESSAGE_EVENTS: &str = r#"event: message_start
 data: {"type":"message_start","message":{"id":"msg_1","model":"claude-sonnet-4-5","usage":{"input_tokens":3,"cache_read_input_tokens":5,"output_tokens":1,"service_tier":"standard"}}}
 
 event: ping
@@ -291,7 +278,22 @@ event: message_stop
 data: {"type":"message_stop"}
 
 "#;
-    let piecemeal = streamed(MESSAGES, &request.replace("STREAM", "true"), stream, 11);
+
+#[test]
+fn messages_in_one_piece_and_as_a_stream() {
+    let request = r#"{"model": "anthropic.claude-sonnet-4-5", "max_tokens": 9, "stream": STREAM, "metadata": {"user_id": "u"},
+        "messages": [{"role": "user", "content": "Hi"}]}"#;
+    let whole = Play::new("POST", MESSAGES)
+        .with_content()
+        .request(&request.replace("STREAM", "false"))
+        .response(200, &[JSON, ("request-id", "req_1")])
+        .answer(
+            r#"{"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "stop_reason": "end_turn",
+                "content": [{"type": "text", "text": "Hello"}],
+                "usage": {"input_tokens": 3, "cache_read_input_tokens": 5, "output_tokens": 4, "service_tier": "standard"}}"#,
+        )
+        .call();
+    let piecemeal = streamed(MESSAGES, &request.replace("STREAM", "true"), MESSAGE_EVENTS, 11);
     assert!(piecemeal.streaming && !whole.streaming);
     for call in [whole, piecemeal] {
         assert_eq!(
@@ -432,6 +434,51 @@ fn without_content_nothing_that_was_said_is_kept() {
     let call = play.call();
     assert_eq!(reasons(&call), ["completed"]);
     assert!(!format!("{call:?}").contains("secret"));
+}
+
+/// A hole of this length at every place: what is told is what the whole stream tells, or nothing, and the hole is told.
+#[test]
+fn a_hole_anywhere_takes_facts_away_and_makes_none_up() {
+    let last = "data: {\"type\": \"response.completed\", \"response\": {\"status\": \"completed\", \"usage\": {\"input_tokens\": 3, \"output_tokens\": 4}}}\n\n";
+    let responses = format!("{RESPONSE_EVENTS}{last}");
+    for (path, stream) in [
+        (CHAT, CHAT_EVENTS),
+        (MESSAGES, MESSAGE_EVENTS),
+        (RESPONSES, &responses),
+    ] {
+        let whole = streamed(path, r#"{"stream": true}"#, stream, stream.len());
+        for length in [1, 40, 300] {
+            for start in 0..stream.len().saturating_sub(length) {
+                let mut play = Play::new("POST", path);
+                play.request(r#"{"stream": true}"#).response(200, &[LINES]);
+                play.part(&BodyPart::Bytes(&stream.as_bytes()[..start]));
+                play.part(&BodyPart::Hole(Hole {
+                    length: Some(length as u64),
+                    reason: HoleReason::Lost,
+                }));
+                play.part(&BodyPart::Bytes(&stream.as_bytes()[start + length..]));
+                let call = play.call();
+                let same = |found: Option<u64>, expected: Option<u64>| found.is_none() || found == expected;
+                assert!(
+                    same(call.usage.input, whole.usage.input),
+                    "{path} {start} {length}"
+                );
+                assert!(
+                    same(call.usage.output, whole.usage.output),
+                    "{path} {start} {length}"
+                );
+                assert!(
+                    call.stop_reasons.is_empty() || call.stop_reasons == whole.stop_reasons,
+                    "{path} {start} {length}"
+                );
+                assert!(
+                    call.gaps.response_hole && call.failure.is_none(),
+                    "{path} {start} {length}"
+                );
+                assert!(!call.gaps.response_unreadable, "{path} {start} {length}");
+            }
+        }
+    }
 }
 
 /// What a call says, whenever its pieces came.
