@@ -58,6 +58,21 @@ pub(crate) fn number(number: i64) -> String {
     text
 }
 
+/// US dollars: cents from a dollar on, more digits below, at most nine characters below ten thousand.
+pub(crate) fn dollars(value: f64) -> String {
+    if !value.is_finite() {
+        "?".to_owned()
+    } else if value >= 1.0 || value <= 0.0 {
+        format!("${value:.2}")
+    } else if value >= 0.01 {
+        format!("${value:.4}")
+    } else if value >= 0.000_01 {
+        format!("${value:.6}")
+    } else {
+        "<$0.00001".to_owned()
+    }
+}
+
 /// `842 ms`, `1.24 s`, `2 min 5 s`.
 pub(crate) fn duration(ns: u64) -> String {
     match ns {

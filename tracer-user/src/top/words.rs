@@ -2,6 +2,8 @@
 
 use crate::export::text::number;
 
+pub(super) use crate::export::text::dollars;
+
 /// `9,999`, `12.3k`, `4.56M`: at most six characters below a trillion.
 pub(super) fn amount(count: u64) -> String {
     match count {
@@ -25,21 +27,6 @@ pub(super) fn brief(ns: u64) -> String {
         1..60 => format!("{seconds}.{:02}s", milliseconds % 1_000 / 10),
         60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
-    }
-}
-
-/// US dollars: cents from a dollar on, more digits below, at most nine characters below ten thousand.
-pub(super) fn dollars(value: f64) -> String {
-    if !value.is_finite() {
-        "?".to_owned()
-    } else if value >= 1.0 || value <= 0.0 {
-        format!("${value:.2}")
-    } else if value >= 0.01 {
-        format!("${value:.4}")
-    } else if value >= 0.000_01 {
-        format!("${value:.6}")
-    } else {
-        "<$0.00001".to_owned()
     }
 }
 

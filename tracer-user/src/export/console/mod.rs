@@ -3,7 +3,7 @@
 //! ```text
 //! worker  python3.13, pid 4242
 //! ├─ 14:03:07.412  chat anthropic.claude-3-haiku-20240307-v1:0  842 ms
-//! │    first chunk 210 ms · 1,012 tokens in (900 from cache) · 34 out · tool_call get_weather
+//! │    first chunk 210 ms · 1,012 tokens in (900 from cache) · 34 out · $0.001116 · tool_call get_weather
 //! ├─ 14:03:09.001  chat amazon.nova-lite-v1:0  31 ms
 //! │    failed: ThrottlingException, HTTP 429: Too many requests
 //! ```
@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use super::Finished;
-use super::text::{self, clean, clock, date, duration, hexadecimal, number};
+use super::text::{self, clean, clock, date, dollars, duration, hexadecimal, number};
 use crate::enrich::Resource;
 use crate::genai::semconv;
 use crate::genai::span::{Span, SpanId, SpanKind, SpanStatus, TraceId, Value};
@@ -218,6 +218,7 @@ fn measures(facts: &Facts<'_>) -> Vec<String> {
         };
         measures.push(format!("{}{unit} out{reasoning}", number(tokens)));
     }
+    measures.extend(facts.double(semconv::COST_USD).map(dollars));
     measures.extend(attempts(facts));
     if let (Some(calls), Some(tools)) = (facts.int(semconv::LOOP_CALLS), facts.int(semconv::LOOP_TOOLS)) {
         measures.push(format!(

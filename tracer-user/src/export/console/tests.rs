@@ -70,6 +70,7 @@ fn streamed(process: &Arc<Process>) -> Span {
             (semconv::USAGE_CACHE_READ, Value::Int(900)),
             (semconv::USAGE_CACHE_CREATION, Value::Int(0)),
             (semconv::USAGE_OUTPUT_TOKENS, Value::Int(34)),
+            (semconv::COST_USD, Value::Double(0.001_116)),
             (semconv::RESPONSE_FINISH_REASONS, texts(&["tool_call"])),
             (semconv::TOOL_CALL_NAMES, texts(&["get_weather"])),
         ],
@@ -125,7 +126,7 @@ fn a_worker_streams_is_throttled_and_another_process_embeds() {
     2026-11-21 (UTC)
     worker  python3.13, pid 4242
     ├─ 14:03:07.412  chat us.anthropic.claude-3-5-sonnet-20241022-v2:0  842 ms
-    │    first chunk 210 ms · 1,012 tokens in (900 from cache) · 34 out · tool_call get_weather
+    │    first chunk 210 ms · 1,012 tokens in (900 from cache) · 34 out · $0.001116 · tool_call get_weather
     ├─ 14:03:09.001  chat amazon.nova-lite-v1:0  31 ms
     │    failed: ThrottlingException, HTTP 429: Too many requests, please wait before trying again.
     │    request 8f0a1f2b-7d1e-4d0b-9a55-0f5f6a1b2c3d
