@@ -1,9 +1,8 @@
 //! `Looking`: what the user looks at, and how rows are chosen and put in order.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::columns::{CallColumn, CallRow, Column, GroupColumn, GroupRow, Kind};
+use super::columns::{CallColumn, CallRow, Column, GroupColumn, GroupRow, Kind, Measure};
 use super::filter::Filter;
 use super::flight::FlightKey;
 use super::model::Model;
@@ -72,9 +71,30 @@ impl<C: Column> Sort<C> {
         *self == Self::STANDARD
     }
 
-    fn order<'a>(&self, left: &'a C::Row<'_>, right: &'a C::Row<'_>) -> Ordering {
+    /// Puts rows in order; rows that come out equal stay as they are. `first` puts some before all others.
+    fn put_in_order<'a>(
+        &self,
+        rows: Vec<(Pick, C::Row<'a>)>,
+        first: impl Fn(&C::Row<'a>) -> bool,
+    ) -> Vec<(Pick, C::Row<'a>)> {
         let Self { column, descending } = *self;
-        column.measure(left).order(&column.measure(right), descending)
+        // Each row is measured once: a quantile takes longer than a comparison.
+        let mut places: Vec<(bool, Measure<'_>, usize)> = rows
+            .iter()
+            .enumerate()
+            .map(|(place, (_, row))| (!first(row), column.measure(row), place))
+            .collect();
+        places.sort_by(|(left_later, left, _), (right_later, right, _)| {
+            left_later
+                .cmp(right_later)
+                .then_with(|| left.order(right, descending))
+        });
+        let places: Vec<usize> = places.into_iter().map(|(_, _, place)| place).collect();
+        let mut rows: Vec<_> = rows.into_iter().map(Some).collect();
+        places
+            .into_iter()
+            .filter_map(|place| rows.get_mut(place)?.take())
+            .collect()
     }
 
     /// Goes to the next column, or to the one before. Numbers begin with the greatest.
@@ -193,16 +213,10 @@ impl Model {
             .rev()
             .filter(|seen| seen.facts.is_call)
             .map(|seen| (Pick::Span(seen.key()), CallRow::Span(seen)));
-        let mut rows: Vec<_> = flights.chain(spans).filter(|(_, row)| self.shows(row)).collect();
+        let rows = flights.chain(spans).filter(|(_, row)| self.shows(row)).collect();
         let sort = self.looking.calls;
-        let newest_first = sort.column == CallColumn::Start;
-        rows.sort_by(|(_, left), (_, right)| {
-            let is_over = |row: &CallRow<'_>| newest_first && matches!(row, CallRow::Span(_));
-            is_over(left)
-                .cmp(&is_over(right))
-                .then_with(|| sort.order(left, right))
-        });
-        rows
+        let in_flight_first = sort.column == CallColumn::Start;
+        sort.put_in_order(rows, |row| in_flight_first && matches!(row, CallRow::Flight(..)))
     }
 
     fn shows(&self, row: &CallRow<'_>) -> bool {
@@ -237,10 +251,8 @@ impl Model {
                 .map(|(key, count)| (Pick::Row(key.clone()), row(key, *count, None))),
         );
         rows.retain(|(_, row)| self.looking.filter.takes([row.name.as_str()]));
-        let sort = self.looking.groups;
-        rows.sort_by(|(_, left), (_, right)| {
-            sort.order(left, right).then_with(|| left.name.cmp(&right.name))
-        });
+        rows.sort_by(|(_, left), (_, right)| left.name.cmp(&right.name));
+        let mut rows = self.looking.groups.put_in_order(rows, |_| false);
         if let Some((count, figures)) = table.others() {
             let name = format!("{count} others");
             if self.looking.filter.takes([name.as_str()]) {

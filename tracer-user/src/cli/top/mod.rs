@@ -92,19 +92,21 @@ impl Sink for ModelSink {
 
 impl Watch {
     fn run(&mut self, screen: &mut Screen, signals: &Signals, log: &HeldLog) -> Result<(), Failure> {
-        let mut drawn: Option<Instant> = None;
         let mut warnings = 0;
+        // Something has changed since the screen was drawn, and when it may be drawn anew.
+        let mut is_stale = true;
+        let mut due = Instant::now();
         loop {
             if !self.is_over {
                 self.take_events()?;
+                is_stale = true;
             }
             let wait = if self.is_over { SLICE } else { Duration::ZERO };
-            let mut is_new = drawn.is_none() || !self.is_over;
             match self.take_keys(wait)? {
                 Some(Flow::Leave) => return Ok(()),
                 Some(Flow::Stay) => {
-                    is_new = true;
-                    drawn = None;
+                    is_stale = true;
+                    due = Instant::now();
                 }
                 None => {}
             }
@@ -113,12 +115,15 @@ impl Watch {
             }
             for line in log.since(&mut warnings) {
                 self.sink.model.warn(line);
-                is_new = true;
+                is_stale = true;
             }
-            if is_new && drawn.is_none_or(|at| at.elapsed() >= FRAME) {
+            let now = Instant::now();
+            if is_stale && now >= due {
                 self.look();
                 screen.draw(&mut self.sink.model)?;
-                drawn = Some(Instant::now());
+                is_stale = false;
+                // Events go before pictures.
+                due = now + FRAME.max(now.elapsed() * DRAWING_PART);
             }
         }
     }
@@ -207,3 +212,6 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// The screen is drawn anew after this time at the soonest, and at once when a key was pressed.
 const FRAME: Duration = Duration::from_millis(100);
+
+/// At most this part of the time goes into drawing: one in so many.
+const DRAWING_PART: u32 = 8;
