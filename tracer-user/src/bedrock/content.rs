@@ -55,6 +55,11 @@ impl Budget {
         self.cut
     }
 
+    /// How much was taken over.
+    pub fn spent(self) -> usize {
+        MAX_SAID.saturating_sub(self.left)
+    }
+
     /// Something that cannot be taken over in part. `false` if it does not fit.
     pub fn take(&mut self, length: usize) -> bool {
         let fits = length <= self.left;

@@ -105,6 +105,14 @@ names! { ATTRIBUTES "Every attribute, on spans and their events."
     TOOL_CALL_ID = "gen_ai.tool.call.id";
     /// Where it runs.
     TOOL_TYPE = "gen_ai.tool.type";
+    /// What it was called with.
+    TOOL_CALL_ARGUMENTS = "gen_ai.tool.call.arguments";
+    /// What it said.
+    TOOL_CALL_RESULT = "gen_ai.tool.call.result";
+    /// Question of a search.
+    RETRIEVAL_QUERY = "gen_ai.retrieval.query.text";
+    /// What was found.
+    RETRIEVAL_FOUND = "gen_ai.retrieval.documents";
     /// How many documents were found.
     RETRIEVAL_DOCUMENTS = "geophone.retrieval.document_count";
     /// How many documents are asked for, by the name after v1.41.

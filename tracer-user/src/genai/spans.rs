@@ -10,7 +10,6 @@ use crate::event::{Host, ProbeEvent, Process, ProcessKey};
 use super::capture::Capture;
 use super::control::Control;
 use super::options::Options;
-use super::redaction::Hits;
 use super::span::Span;
 use super::span_builder::span_of;
 use super::steps::spans_of_steps;
@@ -77,11 +76,12 @@ impl Spans {
     pub fn spans(&mut self, call: &Call) -> Vec<Span> {
         let mut span = self.span(call);
         span.links.extend(self.control.link(call, &span));
-        let mut steps = spans_of_steps(call, &span, &self.host, &self.options_of(&span.process));
-        for step in &mut steps {
-            self.options.redaction.span(step, Hits::new());
-        }
-        [vec![span], steps].concat()
+        let steps = spans_of_steps(call, &span, &self.host, &self.options_of(&span.process));
+        let steps = steps.into_iter().map(|(mut step, hits)| {
+            self.options.redaction.span(&mut step, hits);
+            step
+        });
+        std::iter::once(span).chain(steps).collect()
     }
 
     /// The machine, as it was told last.

@@ -5,7 +5,9 @@
 
 use crate::event::Monotonic;
 
+use super::super::content::{Budget, Content};
 use super::clock::{Clock, Moment};
+use super::said::Saying;
 use super::step::{AgentWork, Fault, Phase, Step, StepGaps, Work};
 
 /// Most steps of one call.
@@ -63,9 +65,13 @@ pub(super) struct Ledger {
     /// The scope of agents that were called by nobody in their chain: another than the first while the trace of a flow's node is read.
     base: usize,
     clock: Clock,
+    /// The step that began last, if there was room for it.
+    begun: Option<usize>,
     /// The last event.
     last: Option<Moment>,
     held: usize,
+    /// How much may still be kept of what is said; `None` if it is not wanted.
+    budget: Option<Budget>,
     /// Events that told of steps beyond the caps.
     dropped: u64,
 }
@@ -82,6 +88,7 @@ struct Draft {
     request_id: Option<String>,
     fault: Option<Fault>,
     gaps: StepGaps,
+    content: Option<Box<Content>>,
     weight: usize,
 }
 
@@ -107,8 +114,10 @@ impl Default for Ledger {
             scopes: vec![Scope::default()],
             base: ROOT,
             clock: Clock::default(),
+            begun: None,
             last: None,
             held: 0,
+            budget: None,
             dropped: 0,
         }
     }
@@ -123,7 +132,46 @@ impl Ledger {
 
     /// Bytes kept.
     pub(super) fn held(&self) -> usize {
-        self.held
+        self.held.saturating_add(self.budget.map_or(0, Budget::spent))
+    }
+
+    /// What is said is wanted.
+    pub(super) fn keep_content(&mut self) {
+        self.budget.get_or_insert_default();
+    }
+
+    /// Keeps what was asked in the step that has just begun.
+    pub(super) fn say_asked(&mut self, say: impl FnOnce(&mut Budget) -> Saying) {
+        let begun = self.begun.and_then(|step| self.drafts.get_mut(step));
+        if let (Some(draft), Some(budget)) = (begun, &mut self.budget) {
+            let Saying { system, messages } = say(budget);
+            let content = draft.content.get_or_insert_default();
+            content.system = system;
+            content.input = messages;
+            content.asked = *budget;
+        }
+    }
+
+    /// Keeps what is answered in the step that is about to end.
+    pub(super) fn say_answered(
+        &mut self,
+        event: &Event<'_>,
+        kind: &Work,
+        request_id: Option<&str>,
+        say: impl FnOnce(&Work, &mut Budget) -> Saying,
+    ) {
+        if self.budget.is_none() {
+            return;
+        }
+        let Some(scope) = self.scope(event) else { return };
+        let step = self.open(scope, kind, event.trace_id, request_id);
+        let draft = step.and_then(|step| self.drafts.get_mut(step));
+        if let (Some(draft), Some(budget)) = (draft, &mut self.budget) {
+            let Saying { system: _, messages } = say(&draft.work, budget);
+            let content = draft.content.get_or_insert_default();
+            content.output = messages;
+            content.answered = *budget;
+        }
     }
 
     /// Events that told of steps beyond the caps.
@@ -133,9 +181,9 @@ impl Ledger {
 
     /// A piece of work began.
     pub(super) fn begin(&mut self, event: &Event<'_>, work: Work) {
-        if let Some(scope) = self.scope(event) {
-            let _full = self.draft(scope, event, work, StepGaps::default());
-        }
+        self.begun = self
+            .scope(event)
+            .and_then(|scope| self.draft(scope, event, work, StepGaps::default()));
     }
 
     /// Something came of a piece of work. `kind` is what it was where nobody told that it began; `update` adds what is told now.
@@ -290,6 +338,7 @@ impl Ledger {
                 request_id,
                 fault,
                 gaps,
+                content,
                 weight: _,
             } = draft;
             let parent = self.scopes.get(*scope).and_then(|scope| scope.step);
@@ -316,6 +365,7 @@ impl Ledger {
                     request_unseen: gaps.request_unseen,
                     outcome_unseen: ended.is_none() && failure.is_none(),
                 },
+                content: content.clone(),
             });
         }
         steps
@@ -339,6 +389,7 @@ impl Ledger {
             request_id: None,
             fault: None,
             gaps,
+            content: None,
             weight,
         });
         Some(self.drafts.len() - 1)

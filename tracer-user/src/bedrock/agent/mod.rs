@@ -8,6 +8,7 @@ mod hosted;
 mod knowledge;
 mod ledger;
 mod mcp;
+mod said;
 pub mod step;
 mod trace;
 
@@ -278,6 +279,9 @@ pub(super) fn event(
 ) -> Result<(), Malformed> {
     match operation {
         Operation::InvokeAgent | Operation::InvokeInlineAgent => {
+            if facts.content.is_some() {
+                facts.agent.ledger.keep_content();
+            }
             hosted::event(kind, payload, arrival, facts, assembly)
         }
         Operation::InvokeFlow => flow::event(kind, payload, arrival, facts),

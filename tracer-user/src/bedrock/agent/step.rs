@@ -3,6 +3,7 @@
 use crate::event::Monotonic;
 
 use super::super::call::{ToolCall, Usage};
+use super::super::content::Content;
 use super::super::parameters::Parameters;
 use super::super::stop::StopReason;
 
@@ -25,6 +26,8 @@ pub struct Step {
     pub fault: Option<Fault>,
     /// What of it is not known.
     pub gaps: StepGaps,
+    /// What was said, if it was asked for.
+    pub content: Option<Box<Content>>,
 }
 
 /// Parts of an agent's loop, after the members of `Trace` in the service model.

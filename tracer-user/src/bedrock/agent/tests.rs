@@ -26,10 +26,20 @@ impl Conversation {
     }
 
     pub(crate) fn asked(body: &str) -> Self {
-        let mut play = Play::new(
+        Self::played(body, false)
+    }
+
+    /// The same, and what is said is kept.
+    pub(crate) fn overheard(body: &str) -> Self {
+        Self::played(body, true)
+    }
+
+    fn played(body: &str, content: bool) -> Self {
+        let play = Play::new(
             "POST",
             "/agents/AGENT1/agentAliases/ALIAS1/sessions/user%3A1/text",
         );
+        let mut play = if content { play.with_content() } else { play };
         play.at(98).request(body).response(200, &[EVENTSTREAM]);
         Self { play }
     }

@@ -9,6 +9,7 @@ use super::super::json::{Json, Malformed};
 use super::super::parameters::Parameters;
 use super::clock::{Moment, ServerTime};
 use super::ledger::{Event, Ledger, Outcome, Teller};
+use super::said::Saying;
 use super::step::{AgentWork, Fault, GuardrailWork, ModelWork, Phase, RetrievalWork, ToolWork, Work};
 use crate::http::BodyPart;
 
@@ -117,7 +118,11 @@ impl<'r> Reader<'r> {
             _ => {}
         });
         let event = self.event(&trace_id, phase);
-        self.ledger.begin(&event, Work::Model(Box::new(work)));
+        let work = Work::Model(Box::new(work));
+        self.ledger.begin(&event, work);
+        if let Some(text) = input.member("text").and_then(Json::string) {
+            self.ledger.say_asked(|budget| Saying::prompt(&text, budget));
+        }
     }
 
     fn model_output(&mut self, phase: Phase, output: Json<'_>) {
@@ -127,17 +132,26 @@ impl<'r> Reader<'r> {
         let raw = output.at(&["rawResponse", "content"]).and_then(Json::string);
         let event = self.event(&trace_id, phase);
         let outcome = self.outcome(metadata);
-        self.ledger
-            .end(&event, Work::Model(Box::default()), outcome, |work| {
-                let Work::Model(work) = work else { return };
-                if let Some(usage) = usage {
-                    work.usage.input = usage.member("inputTokens").and_then(Json::count);
-                    work.usage.output = usage.member("outputTokens").and_then(Json::count);
-                }
-                if let Some(raw) = raw {
-                    native_answer(&raw, work);
-                }
+        let unasked = Work::Model(Box::default());
+        if let Some(raw) = &raw {
+            self.ledger.say_answered(&event, &unasked, None, |work, budget| {
+                let model = match work {
+                    Work::Model(work) => work.model.as_deref(),
+                    _ => None,
+                };
+                Saying::answer(raw, model, budget)
             });
+        }
+        self.ledger.end(&event, unasked, outcome, |work| {
+            let Work::Model(work) = work else { return };
+            if let Some(usage) = usage {
+                work.usage.input = usage.member("inputTokens").and_then(Json::count);
+                work.usage.output = usage.member("outputTokens").and_then(Json::count);
+            }
+            if let Some(raw) = raw {
+                native_answer(&raw, work);
+            }
+        });
     }
 
     fn invocation_input(&mut self, phase: Phase, input: Json<'_>) {
@@ -157,20 +171,31 @@ impl<'r> Reader<'r> {
                 let call_id = name
                     .as_deref()
                     .and_then(|name| self.ledger.claim_tool_call(&event, name));
-                self.ledger.begin(&event, Work::Tool(ToolWork { name, call_id }));
+                let work = Work::Tool(ToolWork { name, call_id });
+                self.ledger.begin(&event, work);
+                self.ledger
+                    .say_asked(|budget| Saying::arguments(value, &["requestBody"], budget));
             }
             "codeInterpreterInvocationInput" => {
-                self.ledger.begin(&event, Work::Tool(code_interpreter()));
+                let work = Work::Tool(code_interpreter());
+                self.ledger.begin(&event, work);
+                self.ledger
+                    .say_asked(|budget| Saying::arguments(value, &["code", "files"], budget));
             }
-            "knowledgeBaseLookupInput" => self.ledger.begin(
-                &event,
-                Work::Retrieval(RetrievalWork {
+            "knowledgeBaseLookupInput" => {
+                let work = Work::Retrieval(RetrievalWork {
                     knowledge_base: value.member("knowledgeBaseId").and_then(Json::text),
                     documents: None,
-                }),
-            ),
+                });
+                self.ledger.begin(&event, work);
+                self.ledger
+                    .say_asked(|budget| Saying::text("user", value.member("text"), budget));
+            }
             "agentCollaboratorInvocationInput" => {
-                self.ledger.begin(&event, Work::Agent(collaborator(value)));
+                let work = Work::Agent(collaborator(value));
+                self.ledger.begin(&event, work);
+                self.ledger
+                    .say_asked(|budget| Saying::text("user", value.at(&["input", "text"]), budget));
             }
             _ => {}
         });
@@ -184,6 +209,9 @@ impl<'r> Reader<'r> {
             match name {
                 "actionGroupInvocationOutput" => {
                     let unasked = Work::Tool(ToolWork::default());
+                    self.ledger.say_answered(&event, &unasked, None, |_, budget| {
+                        Saying::result(value, &["text"], budget)
+                    });
                     self.ledger.end(&event, unasked, outcome, |_| ());
                 }
                 "codeInterpreterInvocationOutput" => {
@@ -196,11 +224,19 @@ impl<'r> Reader<'r> {
                         (false, false) => None,
                     };
                     let unasked = Work::Tool(code_interpreter());
+                    self.ledger.say_answered(&event, &unasked, None, |_, budget| {
+                        Saying::result(value, &["executionOutput", "executionError"], budget)
+                    });
                     self.ledger.end(&event, unasked, outcome, |_| ());
                 }
                 "knowledgeBaseLookupOutput" => {
                     let documents = value.member("retrievedReferences").map(count);
                     let unasked = Work::Retrieval(RetrievalWork::default());
+                    if let Some(references) = value.member("retrievedReferences") {
+                        self.ledger.say_answered(&event, &unasked, None, |_, budget| {
+                            Saying::passages(references, budget)
+                        });
+                    }
                     self.ledger.end(&event, unasked, outcome, |work| {
                         if let Work::Retrieval(retrieval) = work {
                             retrieval.documents = documents;
@@ -208,8 +244,13 @@ impl<'r> Reader<'r> {
                     });
                 }
                 "agentCollaboratorInvocationOutput" => {
+                    let unasked = Work::Agent(collaborator(value));
+                    let request_id = outcome.request_id.clone();
                     self.ledger
-                        .end(&event, Work::Agent(collaborator(value)), outcome, |_| ());
+                        .say_answered(&event, &unasked, request_id.as_deref(), |_, budget| {
+                            Saying::text("assistant", value.at(&["output", "text"]), budget)
+                        });
+                    self.ledger.end(&event, unasked, outcome, |_| ());
                 }
                 _ => {}
             }

@@ -3,7 +3,7 @@
 mod agent;
 mod attempts;
 mod beside;
-mod content;
+pub(super) mod content;
 mod cost;
 mod guardrail;
 mod identity;

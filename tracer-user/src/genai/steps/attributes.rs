@@ -8,10 +8,11 @@ use crate::bedrock::call::Usage;
 use crate::genai::attributes::{List, parameters, usage};
 use crate::genai::failure::mapped;
 use crate::genai::options::Options;
+use crate::genai::redaction::Hits;
 use crate::genai::semconv::{self, incomplete, phase, tool};
 use crate::genai::span::Attribute;
 
-use super::{error_type, operation_name};
+use super::{content, error_type, operation_name};
 
 /// Every attribute that the step can fill. `usage`: the tokens of all models in it and beneath it, unless some may be missing.
 pub(super) fn attributes(
@@ -19,7 +20,7 @@ pub(super) fn attributes(
     step: &Step,
     usage: Option<Usage>,
     options: &Options,
-) -> Vec<Attribute> {
+) -> (Vec<Attribute>, Hits) {
     let mut list = List::default();
     let operation = operation_name(&step.work);
     list.text(semconv::OPERATION_NAME, operation);
@@ -95,7 +96,12 @@ pub(super) fn attributes(
     ];
     let gaps = gaps.into_iter().filter(|(holds, _)| *holds);
     list.strings(semconv::INCOMPLETE, gaps.map(|(_, gap)| gap.to_owned()).collect());
-    list.into_attributes()
+    let finish_reasons = match &step.work {
+        Work::Model(work) => mapped(&work.stop_reasons),
+        _ => Vec::new(),
+    };
+    let hits = content::add(&mut list, step, &finish_reasons, options);
+    (list.into_attributes(), hits)
 }
 
 fn model(list: &mut List, work: &ModelWork, options: &Options) {

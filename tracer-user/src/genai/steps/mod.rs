@@ -3,6 +3,7 @@
 //! They happened within the service: their kind is internal, and what they say of the wire is only what the agent's trace tells.
 
 mod attributes;
+mod content;
 
 #[cfg(test)]
 mod tests;
@@ -16,13 +17,19 @@ use crate::bedrock::call::Gaps;
 use crate::event::Host;
 
 use super::options::Options;
+use super::redaction::Hits;
 use super::semconv::{error, operation};
 use super::span::{Parent, Span, SpanKind, SpanStatus};
 use super::span_builder::wall;
 use super::{ids, semconv};
 
-/// The spans of a call's steps, each behind the one that it is part of, and beside one another by their start.
-pub(super) fn spans_of_steps(call: &Call, parent: &Span, host: &Host, options: &Options) -> Vec<Span> {
+/// The spans of a call's steps with the rules that took something out of them, each behind the one that it is part of, and beside one another by their start.
+pub(super) fn spans_of_steps(
+    call: &Call,
+    parent: &Span,
+    host: &Host,
+    options: &Options,
+) -> Vec<(Span, Hits)> {
     let ids: Vec<_> = (0..call.steps.len())
         .map(|step| ids::of_step(parent, step))
         .collect();
@@ -40,7 +47,13 @@ pub(super) fn spans_of_steps(call: &Call, parent: &Span, host: &Host, options: &
         let above = step.parent.and_then(|parent| ids.get(parent).copied());
         let start_unix_ns = wall(host, step.start);
         let span_id = *ids.get(place)?;
-        Some(Span {
+        let (attributes, hits) = attributes::attributes(
+            call,
+            step,
+            usage.as_ref().and_then(|usage| usage.get(place)).copied(),
+            options,
+        );
+        let span = Span {
             process: Arc::clone(&parent.process),
             trace_id: parent.trace_id,
             span_id,
@@ -58,16 +71,12 @@ pub(super) fn spans_of_steps(call: &Call, parent: &Span, host: &Host, options: &
             kind: SpanKind::Internal,
             start_unix_ns,
             end_unix_ns: wall(host, step.end).max(start_unix_ns),
-            attributes: attributes::attributes(
-                call,
-                step,
-                usage.as_ref().and_then(|usage| usage.get(place)).copied(),
-                options,
-            ),
+            attributes,
             events: Vec::new(),
             links: Vec::new(),
             status: status(step.fault.as_ref()),
-        })
+        };
+        Some((span, hits))
     };
     in_order(&call.steps)
         .into_iter()

@@ -13,10 +13,14 @@ use crate::bedrock::agent::tests::{
 };
 use crate::event::{Host, ProbeEvent};
 use crate::genai::span::{Span, SpanKind, SpanStatus};
-use crate::genai::{Options, Spans};
+use crate::genai::{Capture, Options, Spans, semconv};
 
 fn spans() -> Spans {
-    let mut spans = Spans::new(Options::default());
+    spans_with(Options::default())
+}
+
+fn spans_with(options: Options) -> Spans {
+    let mut spans = Spans::new(options);
     spans.learn(&ProbeEvent::Host(Host {
         boot_id: "boot".into(),
         name: "host".into(),
@@ -188,4 +192,68 @@ fn the_call_that_brings_results_back_is_linked_to_the_one_that_asked_for_them() 
     };
     assert_eq!((link.trace_id, link.span_id), (asked.trace_id, asked.span_id));
     assert_eq!(spans.spans(&bring("inv-2")).remove(0).links, []);
+}
+
+#[test]
+fn with_content_each_step_says_what_was_asked_and_answered() {
+    let raw = json!({"type": "message", "stop_reason": "tool_use", "content": [{"type": "text", "text": "I look."}]});
+    let search = json!({"invocationInput": {"traceId": format!("{REQUEST}-0"), "knowledgeBaseLookupInput": {"knowledgeBaseId": "KB1", "text": "ferries?"}}});
+    let found = json!({"observation": {"traceId": format!("{REQUEST}-0"), "knowledgeBaseLookupOutput": {"retrievedReferences":
+        [{"content": {"text": "At noon."}, "location": {"type": "S3", "s3Location": {"uri": "s3://a/b"}}}]}}});
+    let mut input = model_input("0");
+    input["modelInvocationInput"]["text"] =
+        json!({"system": "Be brief.", "messages": [{"role": "user", "content": "When?"}]})
+            .to_string()
+            .into();
+    let call = Conversation::overheard(r#"{"inputText": "When?"}"#)
+        .orchestration(200, &input)
+        .orchestration(300, &model_output("0", 210, 290, &raw.to_string()))
+        .orchestration(400, &function_input("0", "next"))
+        .orchestration(400, &function_output("0", 310, 390))
+        .orchestration(500, &search)
+        .orchestration(500, &found)
+        .event(600, "chunk", &json!({"bytes": STANDARD.encode("At noon.")}))
+        .call();
+    let options = Options {
+        capture: Capture::Span,
+        ..Options::default()
+    };
+    let spans = spans_with(options).spans(&call);
+    let told = |span: usize, key: &str| {
+        let attribute = spans[span]
+            .attributes
+            .iter()
+            .find(|attribute| attribute.key == key);
+        match attribute.map(|attribute| &attribute.value) {
+            Some(crate::genai::span::Value::String(text)) => text.to_string(),
+            other => format!("{other:?}"),
+        }
+    };
+    let text = |role: &str, text: &str| json!({"role": role, "parts": [{"type": "text", "content": text}]});
+    let mut answered = text("assistant", "I look.");
+    answered["finish_reason"] = "tool_call".into();
+    let read = |text: String| serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
+    assert_eq!(
+        read(told(0, semconv::INPUT_MESSAGES)),
+        json!([text("user", "When?")])
+    );
+    assert_eq!(
+        read(told(1, semconv::INPUT_MESSAGES)),
+        json!([text("user", "When?")])
+    );
+    assert_eq!(read(told(1, semconv::OUTPUT_MESSAGES)), json!([answered]));
+    assert_eq!(
+        read(told(1, semconv::SYSTEM_INSTRUCTIONS)),
+        json!([{"type": "text", "content": "Be brief."}])
+    );
+    assert_eq!(
+        read(told(2, semconv::TOOL_CALL_ARGUMENTS)),
+        json!({"port": "secret port"})
+    );
+    assert_eq!(told(2, semconv::TOOL_CALL_RESULT), "secret time");
+    assert_eq!(told(3, semconv::RETRIEVAL_QUERY), "ferries?");
+    assert_eq!(
+        read(told(3, semconv::RETRIEVAL_FOUND)),
+        json!([{"id": "s3://a/b", "content": "At noon."}])
+    );
 }
