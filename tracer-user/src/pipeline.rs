@@ -156,6 +156,7 @@ impl Pipeline {
     pub fn under_way(&self) -> impl Iterator<Item = (Arc<Process>, UnderWay<'_>)> {
         self.calls
             .under_way()
+            .filter(|call| !self.spans.is_left_alone(call.connection.process))
             .map(|call| (self.spans.process(call.connection.process), call))
     }
 

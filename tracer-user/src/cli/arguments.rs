@@ -148,6 +148,8 @@ pub(super) struct Top {
     /// Request header that holds a session or conversation id; may be given several times, the most telling first.
     #[arg(long = "session-header", value_name = "NAME", value_parser = session_header)]
     pub(super) session_headers: Vec<SessionHeader>,
+    #[command(flatten)]
+    pub(super) kubernetes: KubernetesOptions,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::super::arguments::Top;
 use super::super::failure::Failure;
 use super::super::live::cannot_trace;
+use super::super::pods::Pods;
 use super::super::replay::cannot_replay;
 use super::super::target::{Target, is_running};
 use crate::capture::{DamageReport, Item, OpenError, Reader};
@@ -47,7 +48,7 @@ impl Feed {
     pub(super) fn open(options: &Top) -> Result<Self, Failure> {
         match &options.file {
             Some(path) => Recording::open(path).map(Self::Recording),
-            None => Live::start(&options.pids).map(|live| Self::Live(Box::new(live))),
+            None => Live::start(options).map(|live| Self::Live(Box::new(live))),
         }
     }
 
@@ -106,7 +107,11 @@ impl Feed {
     /// What was dropped before the pipeline.
     pub(super) fn counters(&self) -> Counters {
         match self {
-            Self::Live(live) => live.scrubber.counters().clone(),
+            Self::Live(live) => {
+                let mut counters = live.scrubber.counters().clone();
+                counters.merge(&live.pods.counters());
+                counters
+            }
             Self::Recording(recording) => {
                 let mut counters = Counters::default();
                 counters.add(Counter::CaptureBlocksSkipped, recording.damage.parts());
@@ -128,6 +133,7 @@ impl Feed {
 /// The probes.
 pub(super) struct Live {
     tracer: Tracer,
+    pods: Pods,
     scrubber: Scrubber,
     /// Processes asked for that still run; none for every process.
     pids: Vec<u32>,
@@ -135,8 +141,8 @@ pub(super) struct Live {
 }
 
 impl Live {
-    fn start(pids: &[u32]) -> Result<Self, Failure> {
-        let pids = match Target::processes(pids)? {
+    fn start(options: &Top) -> Result<Self, Failure> {
+        let pids = match Target::processes(&options.pids)? {
             Target::Processes(pids) => pids,
             Target::Host | Target::Command { .. } => Vec::new(),
         };
@@ -148,6 +154,7 @@ impl Live {
         let tracer = Tracer::start(Options::new(scope)).map_err(|error| cannot_trace(&error))?;
         Ok(Self {
             tracer,
+            pods: Pods::open(&options.kubernetes),
             scrubber: Scrubber::new(),
             is_host: pids.is_empty(),
             pids,
@@ -157,6 +164,7 @@ impl Live {
     fn poll(&mut self, time: Duration, each: &mut dyn FnMut(&ProbeEvent<'_>)) -> Result<State, Failure> {
         let Self {
             tracer,
+            pods,
             scrubber,
             pids,
             is_host,
@@ -167,9 +175,12 @@ impl Live {
                 if let ProbeEvent::ProcessExit { process, .. } = &event {
                     exited.push(process.pid);
                 }
-                each(&scrubber.scrub(event));
+                each(&scrubber.scrub(pods.tell(event)));
             })
             .map_err(|error| cannot_trace(&error))?;
+        for process in pods.news() {
+            each(&ProbeEvent::Process(process));
+        }
         pids.retain(|pid| !exited.contains(pid) && is_running(*pid));
         Ok(if *is_host || !pids.is_empty() {
             State::Goes { percent: None }
