@@ -225,23 +225,23 @@ fn cgroup(pid: u32) -> io::Result<String> {
     Ok(telling_cgroup(&text).to_owned())
 }
 
-/// The path that tells most: the last that names a container, else the last that is not the root. On a host with both
-/// versions of cgroups a container may be visible in the lines of version 1 only, while that of version 2 says the root or
-/// the service of the runtime.
+/// The path that tells most: the last with the longest id of a container, else the last that is not the root. On a host
+/// with both versions of cgroups a container may be visible in the lines of version 1 only, while that of version 2 says
+/// the root or the service of the runtime.
 fn telling_cgroup(text: &str) -> &str {
-    let paths = || text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-    let container = paths().filter(|path| names_container(path)).last();
-    let not_root = || paths().filter(|path| *path != "/").last();
-    container
-        .or_else(not_root)
-        .or_else(|| paths().last())
+    text.lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .max_by_key(|path| (id_length(path), *path != "/"))
         .unwrap_or_default()
 }
 
-/// Whether a path holds so many hexadecimal digits on end as ids of containers do.
-fn names_container(path: &str) -> bool {
+/// Length of what may be the id of a container: the longest run of hexadecimal digits, if it is long enough.
+fn id_length(path: &str) -> usize {
     path.split(|letter: char| !letter.is_ascii_hexdigit())
-        .any(|digits| digits.len() >= MIN_CONTAINER_ID)
+        .map(str::len)
+        .filter(|length| *length >= MIN_CONTAINER_ID)
+        .max()
+        .unwrap_or(0)
 }
 
 fn read_at_most(pid: u32, name: &str, limit: u64) -> io::Result<Vec<u8>> {

@@ -78,7 +78,7 @@ impl Pods {
 
     /// Waits until all pods of the node were told of once, for no longer than `patience`. Says whether they were.
     pub fn wait(&self, patience: Duration) -> bool {
-        self.shared.wait(patience, |directory| directory.is_complete())
+        self.shared.wait(patience, directory::Directory::is_complete)
     }
 
     /// The event with what is known of pods.
