@@ -152,3 +152,19 @@ fn a_pod_that_wants_no_telemetry_has_none() {
     assert!(taken.spans.is_empty());
     assert_eq!(pipeline.counters().get(Counter::CallsLeftAlone), 1);
 }
+
+#[test]
+fn a_call_under_way_is_shown_no_more_once_its_pod_wants_no_telemetry() {
+    let wish = Wishes {
+        untraced: true,
+        ..Wishes::default()
+    };
+    let mut pipeline = Pipeline::new(Settings::default());
+    let mut taken = Taken::default();
+    for event in [process(Wishes::default()), data(Direction::Write, REQUEST)] {
+        pipeline.push(&event, &mut taken);
+    }
+    assert_eq!(pipeline.under_way().count(), 1);
+    pipeline.push(&process(wish), &mut taken);
+    assert_eq!(pipeline.under_way().count(), 0);
+}
