@@ -132,6 +132,7 @@ fn steps(agent: &Span, steps: &[&Span]) -> Result<()> {
     let search = json!({
         "gen_ai.operation.name": "retrieval",
         "aws.bedrock.knowledge_base.id": script::KNOWLEDGE_BASE,
+        "geophone.retrieval.document_count": script::DOCUMENTS.len(),
     });
     let expected = [model(0), tool, model(1), search, model(2)];
     ensure!(steps.len() == expected.len(), "{steps:#?}");
@@ -178,13 +179,21 @@ fn knowledge_bases() -> Result<()> {
         &json!({
             "gen_ai.operation.name": "retrieval",
             "gen_ai.data_source.id": script::KNOWLEDGE_BASE,
+            "geophone.retrieval.document_count": script::DOCUMENTS.len(),
             "rpc.method": "Retrieve",
             "http.response.status_code": 200,
         }),
     )?;
     says(
         span_of(&recording.spans, answered)?,
-        &json!({"rpc.method": "RetrieveAndGenerate", "http.response.status_code": 200}),
+        &json!({
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": model,
+            "gen_ai.data_source.id": script::KNOWLEDGE_BASE,
+            "geophone.retrieval.document_count": script::DOCUMENTS.len(),
+            "rpc.method": "RetrieveAndGenerate",
+            "http.response.status_code": 200,
+        }),
     )?;
     assert_eq!(recording.spans.len(), 2);
     Ok(())
@@ -227,7 +236,17 @@ fn agentcore() -> Result<()> {
             }),
         )?;
     }
-    says(spans[2], &json!({"rpc.method": "InvokeCodeInterpreter"}))?;
+    assert_eq!(spans[0].attributes.get("gen_ai.request.stream"), None);
+    says(spans[1], &json!({"gen_ai.request.stream": true}))?;
+    says(
+        spans[2],
+        &json!({
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "executeCode",
+            "gen_ai.conversation.id": SESSION,
+            "rpc.method": "InvokeCodeInterpreter",
+        }),
+    )?;
     assert_eq!(recording.spans.len(), served.len());
     Ok(())
 }
