@@ -42,8 +42,17 @@ pub(super) struct Console {
     paint: Paint,
     header: Option<String>,
     day: Option<u64>,
-    /// Spans that were written, with how deep.
-    written: VecDeque<(TraceId, SpanId, usize)>,
+    /// Spans that were written, with their places.
+    written: VecDeque<(TraceId, SpanId, Place)>,
+}
+
+/// Where a span is drawn.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// How deep.
+    depth: usize,
+    /// Whether the trace is a caller's, which the line above says then.
+    of_caller: bool,
 }
 
 impl Console {
@@ -63,7 +72,8 @@ impl Console {
             span,
             weight: _,
         } = finished;
-        let depth = self.depth(span);
+        let place = self.place(span);
+        let depth = place.depth;
         let day = span.start_unix_ns / text::NS_A_DAY;
         if self.day.replace(day) != Some(day) {
             writeln!(
@@ -73,7 +83,7 @@ impl Console {
             )?;
             self.header = None;
         }
-        let header = self.headline(resource, span, depth);
+        let header = self.headline(resource, span, place);
         if self.header.as_ref() != Some(&header) {
             writeln!(output, "{header}")?;
             self.header = Some(header);
@@ -93,30 +103,44 @@ impl Console {
                 paint.style(Style::Dim, &format!("{indent}│    "))
             )?;
         }
-        self.remember(span, depth);
+        self.remember(span, place);
         Ok(())
     }
 
-    /// How deep a span is drawn: one below its parent when that was written not long ago.
-    fn depth(&self, span: &Span) -> usize {
-        let Some(parent) = &span.parent else { return 0 };
+    /// Where a span is drawn: one below its parent when that was written not long ago.
+    fn place(&self, span: &Span) -> Place {
+        let Some(parent) = &span.parent else {
+            return Place {
+                depth: 0,
+                of_caller: false,
+            };
+        };
         let found = self
             .written
             .iter()
             .rev()
             .find(|(trace, id, _)| (*trace, *id) == (span.trace_id, parent.span_id));
-        found.map_or(0, |(_, _, depth)| (depth + 1).min(DEPTH_MAX))
+        match found {
+            None => Place {
+                depth: 0,
+                of_caller: true,
+            },
+            Some((_, _, above)) => Place {
+                depth: (above.depth + 1).min(DEPTH_MAX),
+                ..*above
+            },
+        }
     }
 
-    fn remember(&mut self, span: &Span, depth: usize) {
+    fn remember(&mut self, span: &Span, place: Place) {
         if self.written.len() >= REMEMBERED {
             self.written.pop_front();
         }
-        self.written.push_back((span.trace_id, span.span_id, depth));
+        self.written.push_back((span.trace_id, span.span_id, place));
     }
 
     /// Whose spans follow: the process, and the trace when a caller began it.
-    fn headline(&self, resource: &Resource, span: &Span, depth: usize) -> String {
+    fn headline(&self, resource: &Resource, span: &Span, place: Place) -> String {
         let mut facts = Vec::new();
         let text = |key: &str| match resource.get(key) {
             Some(Value::String(text)) => Some(clean(text)),
@@ -129,7 +153,7 @@ impl Console {
             facts.push(format!("container {short}"));
         }
         let mut line = self.paint.style(Style::Strong, &clean(&resource.service_name));
-        if span.parent.is_some() || depth > 0 {
+        if place.of_caller {
             let TraceId(id) = span.trace_id;
             facts.push(format!("trace {}", hexadecimal(&id)));
         }

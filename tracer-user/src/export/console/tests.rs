@@ -202,6 +202,38 @@ fn a_call_within_a_trace_names_it_and_what_is_beneath_it_is_drawn_there() {
 }
 
 #[test]
+fn the_steps_of_a_call_stand_beneath_it_under_one_line_about_the_process() {
+    let worker = process(4242, "worker");
+    let agent = call(&worker, 1, 0, 900, &[]);
+    let step = Span {
+        trace_id: agent.trace_id,
+        parent: Some(Parent {
+            span_id: agent.span_id,
+            flags: 1,
+            trace_state: String::new(),
+        }),
+        name: "retrieval KB1".to_owned(),
+        kind: SpanKind::Internal,
+        ..call(
+            &worker,
+            2,
+            200,
+            90,
+            &[(semconv::RETRIEVAL_DOCUMENTS, Value::Int(5))],
+        )
+    };
+    let spans = [agent, step, call(&worker, 3, 1_000, 5, &[])];
+    insta::assert_snapshot!(plain(&spans), @r#"
+    2026-11-21 (UTC)
+    worker  python3.13, pid 4242
+    ├─ 14:03:07.412  chat amazon.nova-lite-v1:0  900 ms
+    │  ├─ 14:03:07.612  retrieval KB1  90 ms
+    │  │    5 documents
+    ├─ 14:03:08.412  chat amazon.nova-lite-v1:0  5 ms
+    "#);
+}
+
+#[test]
 fn content_is_shown_shortened_when_there_is_some() {
     let worker = process(4242, "worker");
     let mut input: Vec<serde_json::Value> = (1..=5)
