@@ -88,7 +88,7 @@ fn span() -> Span {
         "thread.id": 1234,
         "geophone.response.stop_reasons": ["end_turn"],
         "geophone.server.duration": 0.25,
-        "llm.cost.usd": 0.00000282,
+        "llm.cost.usd": 2.82e-6,
         "geophone.sdk.invocation_id": "invocation",
         "geophone.attempts.throttled": 1,
         "geophone.attempts.backoff": 0.05,
