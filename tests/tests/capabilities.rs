@@ -43,11 +43,8 @@ impl Copy {
 
     /// An ordinary user's geophone with what is needed but this.
     fn without(&self, left_out: &str) -> Command {
-        let capabilities: String = NEEDED
-            .iter()
-            .filter(|name| **name != left_out)
-            .map(|name| format!(",+{name}"))
-            .collect();
+        let kept: Vec<&str> = NEEDED.into_iter().filter(|name| *name != left_out).collect();
+        let kept = kept.join(",+");
         let mut command = Command::new("setpriv");
         command
             .args([
@@ -58,9 +55,9 @@ impl Copy {
                 "--clear-groups",
                 "--no-new-privs",
             ])
-            .arg(format!("--bounding-set=-all{capabilities}"))
-            .arg(format!("--inh-caps=-all{capabilities}"))
-            .arg(format!("--ambient-caps=-all{capabilities}"))
+            .arg(format!("--bounding-set=-all,+{kept}"))
+            .arg(format!("--inh-caps=-all,+{kept}"))
+            .arg(format!("--ambient-caps=-all,+{kept}"))
             .arg(self.directory.path().join("geophone"));
         command
     }
