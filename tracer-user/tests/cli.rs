@@ -28,7 +28,18 @@ fn help_says_what_can_be_done() {
             format!("$ geophone {}\n{}", arguments.join(" "), text(&output.stdout))
         })
         .collect();
-    insta::assert_snapshot!(help.join("\n"));
+    let help = help.join("\n");
+    // Only the feature `k8s` brings these paragraphs.
+    let (kubernetes, help): (Vec<&str>, Vec<&str>) = help
+        .split("\n\n")
+        .partition(|paragraph| paragraph.starts_with("Kubernetes:"));
+    insta::assert_snapshot!(help.join("\n\n"));
+    assert_eq!(!kubernetes.is_empty(), cfg!(feature = "k8s"));
+    assert!(
+        kubernetes
+            .iter()
+            .all(|paragraph| paragraph.contains("--kubernetes-node"))
+    );
 }
 
 #[test]
