@@ -8,6 +8,9 @@ const MAX_MESSAGE: usize = 512;
 /// Longest code taken over.
 const MAX_CODE: usize = 128;
 
+/// Most objects within one another that an error is looked for in. Every endpoint has at most one around it.
+const MAX_NESTED: u8 = 3;
+
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -60,11 +63,12 @@ impl ErrorBody {
     pub fn read(body: &[u8]) -> Self {
         let text = json::text(body);
         let mut error = Self::default();
-        error.members(Json::new(&text));
+        error.members(Json::new(&text), MAX_NESTED);
         error
     }
 
-    fn members(&mut self, object: Json<'_>) {
+    /// `nested`: how many objects within one another may still be looked into.
+    fn members(&mut self, object: Json<'_>, nested: u8) {
         let told = |value: Json<'_>| {
             value
                 .text()
@@ -79,7 +83,7 @@ impl ErrorBody {
             "__type" => amazons = told(value),
             "code" => own = told(value),
             "type" => kind = told(value),
-            "error" => self.members(value),
+            "error" if nested > 0 => self.members(value, nested - 1),
             _ => {}
         });
         // The most specific of them; of `OpenAI`'s two the code may be null.
@@ -144,6 +148,18 @@ mod tests {
                 "{body}"
             );
         }
+    }
+
+    #[test]
+    fn errors_within_errors_are_not_followed_for_ever() {
+        let depth = 100_000;
+        let body = format!(
+            "{}{{\"code\": \"deep\"}}{}, \"message\": \"outside\"}}",
+            r#"{"error": "#.repeat(depth),
+            "}".repeat(depth - 1)
+        );
+        let error = ErrorBody::read(body.as_bytes());
+        assert_eq!((error.code, error.message.as_deref()), (None, Some("outside")));
     }
 
     #[test]
