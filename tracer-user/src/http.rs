@@ -76,6 +76,20 @@ pub enum HttpEvent<'a> {
     },
 }
 
+impl HttpEvent<'_> {
+    /// When it passed.
+    pub fn time(&self) -> Monotonic {
+        match self {
+            Self::Request { time, .. }
+            | Self::RequestBody { time, .. }
+            | Self::RequestEnd { time }
+            | Self::Response { time, .. }
+            | Self::ResponseBody { time, .. }
+            | Self::End { time, .. } => *time,
+        }
+    }
+}
+
 /// Some of a body, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyPart<'a> {

@@ -11,7 +11,7 @@ use super::call::Call;
 use super::exchange::Exchange;
 use super::route::{self, Recognition};
 use super::settings::Settings;
-use super::shares::Shares;
+use super::shares::{CallKey, Shares};
 use super::under_way::UnderWay;
 
 /// Most connections of which something is remembered. The oldest is forgotten first; it is only judged anew.
@@ -20,7 +20,9 @@ const MAX_CONNECTIONS: usize = 16_384;
 /// Most calls under way at once. The oldest of the process with most of them comes out as it is.
 const MAX_CALLS: usize = 8_192;
 
-/// Most that is kept of all bodies together; a process alone gets half of it.
+/// Most that is kept of all bodies together; a process alone gets half of it. Frames, and what is put together of them, have
+/// caps of their own, which together may come to more: then the call that keeps most comes out as it is, of the process that
+/// keeps most.
 const MAX_BODIES: usize = 256 << 20;
 
 /// So many foreign requests on an HTTP/2 connection, and none of Bedrock's, make it foreign: it may serve several hosts, and
@@ -52,11 +54,11 @@ pub struct Calls {
     /// Connections in the order they were first heard of.
     order: VecDeque<ConnectionKey>,
     // Ordered, so that every walk has one order, live and replayed.
-    exchanges: BTreeMap<(ConnectionKey, ExchangeNumber), Exchange>,
+    exchanges: BTreeMap<CallKey, Exchange>,
     /// What each process has of them.
     shares: Shares,
-    /// Exchanges under way whose request is known to be no call.
-    others: BTreeSet<(ConnectionKey, ExchangeNumber)>,
+    /// Exchanges under way that are known to be no call, or that were told already.
+    others: BTreeSet<CallKey>,
     outputs: Vec<Output>,
 }
 
@@ -162,10 +164,7 @@ impl Calls {
             .and_then(|known| known.server_name.as_deref());
         let recognition = route::recognise(head, server_name);
         if !matches!(recognition, Recognition::Call(_)) {
-            self.others.insert((connection, number));
-            if self.others.len() > MAX_CALLS {
-                self.others.pop_first();
-            }
+            self.pass_over((connection, number));
         }
         match recognition {
             Recognition::Call(route) => {
@@ -217,7 +216,7 @@ impl Calls {
         if let Some(exchange) = exchange {
             self.begin(connection, number, exchange, time);
         } else {
-            self.others.insert((connection, number));
+            self.pass_over((connection, number));
             self.unseen_exchange(connection);
         }
     }
@@ -245,10 +244,39 @@ impl Calls {
         if self.shares.calls() < MAX_CALLS {
             return;
         }
-        if let Some((connection, number)) = self.shares.first_to_go()
-            && let Some(phase) = self.exchanges.get(&(connection, number)).map(Exchange::phase)
+        if let Some(call) = self.shares.first_to_go() {
+            self.evict(call, time);
+        }
+    }
+
+    fn make_room_for_bodies(&mut self, time: Monotonic) {
+        while self.shares.held() > MAX_BODIES
+            && let Some(process) = self.shares.heaviest()
         {
+            let of_process = |((connection, _), _): &(&CallKey, &Exchange)| connection.process == process;
+            let calls = self.exchanges.iter().filter(of_process);
+            let heaviest = calls.max_by_key(|(_, exchange)| exchange.held());
+            let Some((call, _)) = heaviest.filter(|(_, exchange)| exchange.held() > 0) else {
+                return;
+            };
+            self.evict(*call, time);
+        }
+    }
+
+    /// A call comes out as it is. What still comes of it is no call of its own.
+    fn evict(&mut self, call: CallKey, time: Monotonic) {
+        let (connection, number) = call;
+        if let Some(phase) = self.exchanges.get(&call).map(Exchange::phase) {
             self.end(connection, number, Completion::Evicted(phase), time);
+            self.pass_over(call);
+        }
+    }
+
+    /// Nothing that comes of this exchange is looked into.
+    fn pass_over(&mut self, call: CallKey) {
+        self.others.insert(call);
+        if self.others.len() > MAX_CALLS {
+            self.others.pop_first();
         }
     }
 
@@ -294,6 +322,7 @@ impl HttpSink for Calls {
         let Some(exchange) = self.exchanges.get_mut(&(connection, number)) else {
             return;
         };
+        let time = event.time();
         let (before, was_certain) = (exchange.held(), exchange.is_certain());
         let budget = self.shares.budget(connection.process, MAX_BODIES);
         match event {
@@ -313,6 +342,7 @@ impl HttpSink for Calls {
         if exchange.is_certain() && !was_certain {
             self.judge(connection, Verdict::Want);
         }
+        self.make_room_for_bodies(time);
     }
 
     fn unpaired(&mut self, connection: ConnectionKey) {

@@ -69,6 +69,17 @@ impl Shares {
         fair::budget(total, self.held, own)
     }
 
+    /// What all calls hold together.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// The process that holds most.
+    pub(super) fn heaviest(&self) -> Option<ProcessKey> {
+        let (process, _) = self.by_process.iter().max_by_key(|(_, share)| share.held)?;
+        Some(*process)
+    }
+
     /// The oldest call of the process that has most of them.
     pub(super) fn first_to_go(&self) -> Option<CallKey> {
         let (process, _) = self.by_process.iter().max_by_key(|(_, share)| share.calls)?;

@@ -32,6 +32,27 @@ fn converse_events() -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn frames_that_never_end_take_no_more_than_all_bodies_may() {
+    let large = frame("event", "chunk", &"x".repeat(7 << 20));
+    let unended = BodyPart::Bytes(&large[..large.len() - 1]);
+    let mut play = Play::converse_stream();
+    for _ in 0..38 {
+        play.again()
+            .request("{}")
+            .response(200, &[EVENTSTREAM])
+            .part(&unended);
+    }
+    let evicted = play.calls_so_far();
+    assert_eq!(evicted.len(), 2);
+    for call in evicted {
+        assert_eq!(call.completion, Completion::Evicted(Phase::Response));
+    }
+    // What still comes of one that came out is no call of its own.
+    play.part(&unended).end(Completion::Complete);
+    assert!(play.calls_so_far().is_empty());
+}
+
+#[test]
 fn a_streamed_answer_is_put_together() {
     let mut play = Play::converse_stream().with_content();
     play.request("{}").response(200, &[EVENTSTREAM]);
