@@ -10,6 +10,7 @@ use crate::event::{Host, ProbeEvent, Process, ProcessKey};
 use super::capture::Capture;
 use super::control::Control;
 use super::options::Options;
+use super::redaction::Hits;
 use super::span::Span;
 use super::span_builder::span_of;
 use super::steps::spans_of_steps;
@@ -108,9 +109,11 @@ impl Spans {
         })
     }
 
-    /// The span of a loop.
+    /// The span of a loop. Why it failed is what its last call said.
     pub fn of_loop(&self, of: &Loop) -> Span {
-        loop_span(of, &self.host, self.process(of.process))
+        let mut span = loop_span(of, &self.host, self.process(of.process));
+        self.options.redaction.span(&mut span, Hits::new());
+        span
     }
 
     /// The span of a tool that ran in a loop.

@@ -15,7 +15,7 @@ impl Redaction {
         let of_events = span.events.iter_mut().flat_map(|event| &mut event.attributes);
         for attribute in span.attributes.iter_mut().chain(of_events) {
             if let Attribute {
-                key: semconv::EXCEPTION_MESSAGE,
+                key: semconv::EXCEPTION_MESSAGE | semconv::JOB_FAILURE,
                 value: Value::String(message),
             } = attribute
             {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Hits, Redaction};
+use crate::bedrock::call::Origin;
 use crate::bedrock::content::{Budget, Content, MAX_SAID, Message, Part};
 use crate::bedrock::json::Json;
 use crate::bedrock::tests::{CONNECTION, Play};
 use crate::event::{Host, Process};
 use crate::genai::span::{Span, SpanStatus, Value};
-use crate::genai::{Capture, Options, semconv, span_of};
+use crate::genai::tool_loop::Loop;
+use crate::genai::{Capture, Options, Spans, semconv, span_of};
 
 fn with(names: &[&str]) -> Redaction {
     let mut redaction = Redaction::default();
@@ -103,6 +105,53 @@ fn a_group_called_redact_is_taken_out_alone() {
     assert_eq!(
         redacted(&redaction, "customer 12 and customer 345"),
         "customer [redacted:customer] and customer [redacted:customer]"
+    );
+}
+
+#[test]
+fn why_a_loop_or_a_job_failed_is_looked_through_as_well() {
+    let options = Options {
+        redaction: Arc::new(with(&["email"])),
+        ..Options::default()
+    };
+    let call = Play::new(
+        "GET",
+        "/async-invoke/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aasync-invoke%2Fj1",
+    )
+    .request("")
+    .response(200, &[])
+    .answer(r#"{"status": "Failed", "failureMessage": "ann@example.org may not write there."}"#)
+    .call();
+    let mut spans = Spans::new(options);
+    let whole = Loop {
+        origin: Origin {
+            connection: call.connection,
+            exchange: call.exchange,
+            trace: call.trace.clone(),
+        },
+        process: CONNECTION.process,
+        session: None,
+        start: call.timings.request,
+        end: call.timings.end,
+        calls: 2,
+        tools: 1,
+        failed: Some(("AccessDeniedException".into(), "ann@example.org may not.".into())),
+        answered: false,
+    };
+    assert_eq!(
+        spans.of_loop(&whole).status,
+        SpanStatus::Error {
+            description: "[redacted:email] may not.".into()
+        }
+    );
+    let job = spans.spans(&call).remove(0);
+    let failure = job
+        .attributes
+        .iter()
+        .find(|attribute| attribute.key == semconv::JOB_FAILURE);
+    assert_eq!(
+        failure.map(|attribute| &attribute.value),
+        Some(&Value::String("[redacted:email] may not write there.".into()))
     );
 }
 
