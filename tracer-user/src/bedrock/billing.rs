@@ -44,7 +44,7 @@ impl ServiceTier {
     /// Reads the word of a header or body.
     pub(super) fn of(word: &str) -> Self {
         match word {
-            "default" | "standard" | "auto" | "on_demand" => Self::Standard,
+            "default" | "standard" | "standard_only" | "auto" | "on_demand" => Self::Standard,
             "flex" => Self::Flex,
             "priority" => Self::Priority,
             "reserved" => Self::Reserved,

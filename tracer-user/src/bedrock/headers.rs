@@ -15,6 +15,9 @@ const MAX_VALUE: usize = 2048;
 /// Longest request metadata in a header (`RequestMetadataJson` of the service model).
 const MAX_METADATA: usize = 8500;
 
+/// Tier of service, asked for and given.
+const TIER: &str = "x-amzn-bedrock-service-tier";
+
 /// A header's value, if there is one and it is not absurdly long.
 pub(super) fn value(fields: &Fields<'_>, name: &str) -> Option<String> {
     fields
@@ -64,8 +67,13 @@ pub(super) fn billing(fields: &Fields<'_>) -> Billing {
 
 /// What the head of a response says about it, which goes before what was asked for.
 pub(super) fn billing_told(fields: &Fields<'_>, billing: &mut Billing) {
-    billing.take_tier(fields.get("x-amzn-bedrock-service-tier"));
+    billing.take_tier(fields.get(TIER));
     billing.take_latency(fields.get("x-amzn-bedrock-performanceconfig-latency"));
+}
+
+/// Whether the head names a tier of service.
+pub(super) fn tells_tier(fields: &Fields<'_>) -> bool {
+    fields.get(TIER).is_some()
 }
 
 /// Request id, by the names of Bedrock and of the compatible endpoints.

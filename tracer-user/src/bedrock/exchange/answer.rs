@@ -51,7 +51,11 @@ impl Exchange {
         agent::answered(fields, &mut self.reading.facts.agent.facts);
         Session::prefer(&mut call.session, headers::session_told(fields));
         self.headers = headers::usage(fields);
-        headers::billing_told(fields, &mut self.reading.facts.billing);
+        let billing = &mut self.reading.facts.billing;
+        headers::billing_told(fields, billing);
+        if headers::tells_tier(fields) {
+            self.tier = billing.tier;
+        }
         self.reading.facts.server_latency_ms = headers::count(fields, "x-amzn-bedrock-invocation-latency");
         self.reading.facts.response_model = headers::value(fields, "x-amzn-bedrock-model-id");
 

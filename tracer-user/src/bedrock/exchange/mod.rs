@@ -11,7 +11,7 @@ use crate::wire::eventstream::MessageKind;
 
 use super::agent::{self, AgentFacts};
 use super::attempt::{Attempt, Begun, Digester};
-use super::billing::Billing;
+use super::billing::{Billing, ServiceTier};
 use super::body::{Body, Keep};
 use super::call::{Call, Gaps, Timings, Usage};
 use super::envelope::Envelopes;
@@ -51,6 +51,8 @@ pub(super) struct Exchange {
     answer: Answer,
     reading: Reading,
     headers: Usage,
+    /// Tier of service by the heads, the answer's before the request's.
+    tier: Option<ServiceTier>,
     /// Pieces of a streamed answer so far.
     chunks: u64,
     frames_broken: u64,
@@ -92,6 +94,7 @@ impl Exchange {
         };
         agent::asked(fields, &mut reading.facts.agent.facts);
         reading.facts.billing = headers::billing(fields);
+        let tier = reading.facts.billing.tier;
         Self {
             keep,
             is_certain: true,
@@ -104,6 +107,7 @@ impl Exchange {
             answer: Answer::Waiting,
             reading,
             headers: Usage::default(),
+            tier,
             chunks: 0,
             frames_broken: 0,
             bodies_unreadable: 0,

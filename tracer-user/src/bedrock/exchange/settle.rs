@@ -31,6 +31,7 @@ impl Exchange {
             answer: _,
             reading,
             headers,
+            tier,
             chunks: _,
             frames_broken,
             bodies_unreadable,
@@ -78,6 +79,8 @@ impl Exchange {
         call.guardrail = guardrail;
         call.server_latency_ms = server_latency_ms;
         call.billing = billing;
+        // What a vendor's body calls its tier is the vendor's, and not what Bedrock bills.
+        call.billing.tier = tier.or(billing.tier);
         // A count that runs with the answer is right with its end, not before.
         if unended {
             usage.output = None;

@@ -215,6 +215,28 @@ fn converse_says_who_answered_from_which_cache_on_which_tier_and_what_was_blocke
 }
 
 #[test]
+fn a_tier_in_a_head_goes_before_what_a_vendors_body_calls_its_own() {
+    let answer = r#"{"type": "message", "role": "assistant", "content": [], "stop_reason": "end_turn",
+        "usage": {"input_tokens": 3, "output_tokens": 4, "service_tier": "standard"}}"#;
+    let given = ("X-Amzn-Bedrock-Service-Tier", "priority");
+    for (head, tier) in [(vec![], ServiceTier::Flex), (vec![given], ServiceTier::Priority)] {
+        let call = Play::invoke("anthropic.claude-sonnet-4-5")
+            .header("X-Amzn-Bedrock-Service-Tier", "flex")
+            .request(r#"{"anthropic_version": "bedrock-2023-05-31", "messages": []}"#)
+            .response(200, &head)
+            .answer(answer)
+            .call();
+        assert_eq!(call.billing.tier, Some(tier));
+    }
+    let call = Play::invoke("anthropic.claude-sonnet-4-5")
+        .request(r#"{"messages": [], "service_tier": "standard_only"}"#)
+        .response(200, &[])
+        .answer(answer)
+        .call();
+    assert_eq!(call.billing.tier, Some(ServiceTier::Standard));
+}
+
+#[test]
 fn what_the_server_does_with_its_own_tools_asks_nothing_of_the_application() {
     let call = Play::converse()
         .request("{}")
