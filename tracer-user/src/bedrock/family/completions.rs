@@ -67,9 +67,10 @@ fn common(name: &str, value: Json<'_>, facts: &mut Facts) {
     }
 }
 
-/// Why a choice ended; vendors disagree on the name.
+/// Why a choice ended; vendors disagree on the name. Where there are both, as vLLM has them, `stop_reason` is the text of the
+/// request at which the answer ended.
 pub(super) fn reason(choice: Json<'_>) -> Option<String> {
-    ["stop_reason", "finish_reason"]
+    ["finish_reason", "stop_reason"]
         .iter()
         .find_map(|name| choice.member(name).and_then(Json::text))
 }

@@ -214,7 +214,7 @@ fn imported_models_are_told_by_their_bodies() {
         ),
         (
             r#"{"prompt": "Hi", "max_tokens": 5}"#,
-            r#"{"object": "text_completion", "id": "cmpl-1", "choices": [{"text": "Hello", "finish_reason": "stop"}],
+            r#"{"object": "text_completion", "id": "cmpl-1", "choices": [{"text": "Hello", "finish_reason": "stop", "stop_reason": "Human:"}],
                 "usage": {"prompt_tokens": 2, "completion_tokens": 3}}"#,
             Task::Completion,
             (Some(2), Some(3)),
