@@ -70,7 +70,7 @@ impl Request {
     }
 }
 
-/// Reads a member of a response.
+/// Reads a member of a response. Some servers tell an `error` that is null beside a result.
 pub(super) fn response(agent: &mut Agent, name: &str, value: Json<'_>) {
     match name {
         "result" => {
@@ -79,7 +79,7 @@ pub(super) fn response(agent: &mut Agent, name: &str, value: Json<'_>) {
                 tool.failed |= failed;
             }
         }
-        "error" if agent.facts.mcp.is_some() => {
+        "error" if agent.facts.mcp.is_some() && value.is_object() => {
             let message = value.member("message").and_then(Json::string);
             agent.failure = Some(Failure {
                 code: value

@@ -364,6 +364,12 @@ fn a_gateway_is_asked_for_a_tool_by_name() {
         (failure.code.as_str(), failure.message.as_deref()),
         ("-32602", Some("Unknown tool"))
     );
+    let call = gateway(
+        &asked,
+        &json!({"jsonrpc": "2.0", "id": 3, "result": {"content": []}, "error": null}),
+        false,
+    );
+    assert_eq!(call.failure, None);
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     let call = gateway(
         &list,
