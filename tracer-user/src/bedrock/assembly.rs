@@ -171,6 +171,7 @@ impl Assembly {
                 None => choices.push((choice, parts)),
             }
         }
+        choices.sort_by_key(|(choice, _)| *choice);
         (calls, choices.into_iter().map(|(_, parts)| parts).collect())
     }
 

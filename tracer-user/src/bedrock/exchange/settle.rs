@@ -48,6 +48,7 @@ impl Exchange {
             asked_model,
             asked_stream: _,
             stop_reasons,
+            stopped: _,
             response_id,
             response_model,
             tool_calls,

@@ -126,7 +126,7 @@ pub(super) fn chunk(chunk: Json<'_>, facts: &mut Facts, assembly: &mut Assembly)
                 } else if let Some(text) = choice.member("text") {
                     facts.piece(number, text, assembly);
                 }
-                facts.stop(reason(choice));
+                facts.stop_choice(number, reason(choice));
             });
         }
         _ => common(name, value, facts),

@@ -106,7 +106,7 @@ pub(super) fn generation_chunk(
     chunk.members(|name, value| match name {
         "id" => set(&mut facts.response_id, value.text()),
         "text" => facts.piece(choice, value, assembly),
-        "finish_reason" => facts.stop(value.text()),
+        "finish_reason" => facts.stop_choice(choice, value.text()),
         _ => facts.take_bedrocks_own(name, value),
     })
 }

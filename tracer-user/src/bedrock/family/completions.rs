@@ -44,13 +44,10 @@ pub(super) fn chunk(chunk: Json<'_>, facts: &mut Facts, assembly: &mut Assembly)
     chunk.members(|name, value| match name {
         "choices" => {
             let _broken = value.items(|choice| {
-                facts.stop(reason(choice));
+                let number = choice.member("index").and_then(Json::count).unwrap_or(0);
+                facts.stop_choice(number, reason(choice));
                 if let Some(text) = choice.member("text") {
-                    facts.piece(
-                        choice.member("index").and_then(Json::count).unwrap_or(0),
-                        text,
-                        assembly,
-                    );
+                    facts.piece(number, text, assembly);
                 }
             });
         }

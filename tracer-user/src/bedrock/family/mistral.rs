@@ -35,7 +35,7 @@ pub(super) fn chunk(chunk: Json<'_>, facts: &mut Facts, assembly: &mut Assembly)
         "outputs" => {
             let mut choice = 0;
             let _broken = value.items(|output| {
-                facts.stop(output.member("stop_reason").and_then(Json::text));
+                facts.stop_choice(choice, output.member("stop_reason").and_then(Json::text));
                 if let Some(text) = output.member("text") {
                     facts.piece(choice, text, assembly);
                 }

@@ -52,6 +52,8 @@ pub struct Facts {
     pub asked_stream: Option<bool>,
     /// Why each choice ended.
     pub stop_reasons: Vec<StopReason>,
+    /// Numbers of the choices that ended in a stream which has several, in the order of their reasons.
+    pub stopped: Vec<u64>,
     /// Id of the answer.
     pub response_id: Option<String>,
     /// Model that answered.
@@ -92,6 +94,19 @@ impl Facts {
             && self.stop_reasons.len() < MAX_STOP_REASONS
         {
             self.stop_reasons.push(StopReason { wire });
+        }
+    }
+
+    /// The same of one of several choices, which may end in any order.
+    fn stop_choice(&mut self, choice: u64, reason: Option<String>) {
+        let Some(wire) = reason else { return };
+        match self.stopped.binary_search(&choice) {
+            Err(place) if self.stop_reasons.len() < MAX_STOP_REASONS && place <= self.stop_reasons.len() => {
+                self.stopped.insert(place, choice);
+                self.stop_reasons.insert(place, StopReason { wire });
+            }
+            // It was told already, or there is no room.
+            Ok(_) | Err(_) => {}
         }
     }
 
