@@ -2,7 +2,7 @@
 
 use crate::bedrock::Call;
 use crate::bedrock::family::Task;
-use crate::bedrock::operation::Purpose;
+use crate::bedrock::operation::{Operation, Purpose};
 
 use super::semconv::operation;
 
@@ -39,6 +39,8 @@ pub(super) fn operation_name(call: &Call) -> Option<&'static str> {
         Purpose::Agent | Purpose::Tool if call.agent.mcp.as_ref().is_some_and(|mcp| mcp.method.is_some()) => {
             None
         }
+        // Of a gateway only a message that calls a tool is one; not every message could be read, or has a method.
+        Purpose::Tool if call.route.operation == Operation::InvokeGateway => None,
         Purpose::Tool => Some(operation::EXECUTE_TOOL),
         Purpose::Ranking => Some(operation::RERANK),
         Purpose::Chat => Some(operation::CHAT),
@@ -54,5 +56,34 @@ pub(super) fn operation_name(call: &Call) -> Option<&'static str> {
             Some(Task::Ranking) => operation::RERANK,
             Some(Task::Image | Task::Video) => operation::GENERATE_CONTENT,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{operation_name, span_name};
+    use crate::bedrock::tests::Play;
+
+    #[test]
+    fn only_what_calls_a_tool_of_a_gateway_runs_one() {
+        for (message, name) in [
+            (
+                r#"{"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "ferries"}}"#,
+                "execute_tool ferries",
+            ),
+            (
+                r#"{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}"#,
+                "tools/list",
+            ),
+            // The client's own answer, and what cannot be read.
+            (r#"{"jsonrpc": "2.0", "id": 7, "result": {}}"#, "InvokeGateway"),
+            ("[", "InvokeGateway"),
+        ] {
+            let call = Play::on("gw-1.gateway.bedrock-agentcore.us-east-1.amazonaws.com", "/mcp")
+                .request(message)
+                .response(202, &[])
+                .call();
+            assert_eq!(span_name(&call, operation_name(&call)), name, "{message}");
+        }
     }
 }
