@@ -141,6 +141,8 @@ fn piece(delta: Json<'_>, facts: &mut Facts, assembly: &mut Assembly) {
             facts.spoke |= !text.is_empty();
             assembly.text(0, &text);
         }
+        // Some servers tell the same thought under both names.
+        "reasoning" if delta.member("reasoning_content").and_then(Json::string).is_some() => {}
         "reasoning_content" | "reasoning" => {
             let text = value.string().unwrap_or_default();
             facts.spoke |= !text.is_empty();

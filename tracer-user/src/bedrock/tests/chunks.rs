@@ -74,7 +74,7 @@ fn chat_completions_with_two_answers_at_once() {
         "qwen.qwen3-32b-v1%3A0",
         &[
             r#"{"id": "c", "model": "qwen3", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}"#,
-            r#"{"choices": [{"index": 1, "delta": {"content": "A"}}, {"index": 0, "delta": {"reasoning_content": "hm"}}]}"#,
+            r#"{"choices": [{"index": 1, "delta": {"content": "A"}}, {"index": 0, "delta": {"reasoning": "hm", "reasoning_content": "hm"}}]}"#,
             r#"{"choices": [{"index": 0, "delta": {"content": "O"}}, {"index": 1, "delta": {"content": "ye"}}]}"#,
             r#"{"choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}"#,
             r#"{"choices": [{"index": 0, "delta": {"content": "h"}, "finish_reason": "stop"}]}"#,
