@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::counters::Counters;
 use crate::export::Health;
 use crate::probe::Tracer;
-use crate::probe::coverage::{Figures, Verdict};
+use crate::probe::coverage::Figures;
 
 /// How long a look at every process of the host stays good: on a large host it takes a while.
 const CENSUS_KEPT: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ impl Census {
             let coverage = tracer.coverage();
             self.processes.clear();
             for process in &coverage {
-                *self.processes.entry(word(process.verdict())).or_default() += 1;
+                *self.processes.entry(process.verdict().word()).or_default() += 1;
             }
             self.libraries = Figures::of(&coverage).traced;
             self.taken = Some(Instant::now());
@@ -37,14 +37,5 @@ impl Census {
             libraries: self.libraries.clone(),
             probes: tracer.probes(),
         }
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Traced => "traced",
-        Verdict::Traceable => "traceable",
-        Verdict::NotTraceable => "not_traceable",
-        Verdict::NoTls => "no_tls",
     }
 }

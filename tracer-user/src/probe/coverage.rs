@@ -68,6 +68,26 @@ pub enum Verdict {
     NoTls,
 }
 
+impl Verdict {
+    /// Every verdict, the best first.
+    pub const ALL: [Verdict; 4] = [
+        Verdict::Traced,
+        Verdict::Traceable,
+        Verdict::NotTraceable,
+        Verdict::NoTls,
+    ];
+
+    /// As metrics spell it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Traced => "traced",
+            Verdict::Traceable => "traceable",
+            Verdict::NotTraceable => "not_traceable",
+            Verdict::NoTls => "no_tls",
+        }
+    }
+}
+
 impl Coverage {
     /// How the process stands as a whole.
     pub fn verdict(&self) -> Verdict {

@@ -1,5 +1,9 @@
 //! Scrapes, as Prometheus makes them.
 
+mod deployed;
+mod query;
+mod scrape;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
