@@ -117,6 +117,29 @@ fn spans_are_written_to_a_file_as_the_file_exporter_writes_them() {
 }
 
 #[test]
+fn a_new_file_of_spans_is_for_its_owner_only_and_one_that_is_there_keeps_its_rights() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("spans.jsonl");
+    let mode_after_writing = || {
+        let settings = OutletSettings {
+            format: Format::OtlpJson,
+            output: Output::File(path.clone()),
+            ..OutletSettings::default()
+        };
+        let mut outlets = Outlets::open(settings).expect("the file can be made");
+        outlets.span(span(&process(4242, "worker"), 1));
+        assert_eq!(outlets.shutdown(PATIENCE).written, 1);
+        let metadata = std::fs::metadata(&path).expect("it is there");
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(mode_after_writing(), 0o600);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("a mode");
+    assert_eq!(mode_after_writing(), 0o644);
+}
+
+#[test]
 fn an_output_that_cannot_be_made_is_said_with_its_remedy() {
     let error = Outlets::open(OutletSettings {
         output: Output::File("/no/such/directory/spans.jsonl".into()),

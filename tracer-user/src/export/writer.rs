@@ -1,7 +1,9 @@
 //! The thread that writes spans for people and for files.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,7 +67,7 @@ impl Writer {
         let (output, name): (Box<dyn Write + Send>, _) = match output {
             Output::File(path) => {
                 let name = path.display().to_string();
-                let file = File::create(&path).map_err(|source| OpenError::Output { path, source })?;
+                let file = create(&path).map_err(|source| OpenError::Output { path, source })?;
                 (Box::new(file), name)
             }
             Output::Stdout => (Box::new(io::stdout()), "the standard output".to_owned()),
@@ -194,6 +196,16 @@ impl Form {
             Self::OtlpJson => otlp_json::write_metrics(collected, output),
         }
     }
+}
+
+/// A file that only its owner may read: there may be content in it. One that is there already keeps its rights.
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }
 
 async fn write_all(
