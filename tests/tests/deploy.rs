@@ -11,6 +11,9 @@ use tracer_tests::environment::{deploy_tool, workspace};
 /// Kubernetes from the oldest that has `appArmorProfile` to the newest whose schemas are published.
 const VERSIONS: [&str; 3] = ["1.30", "1.34", "1.37"];
 
+/// Where signs of life are, by whom they are asked for.
+const PROBES: [(&str, &str); 2] = [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")];
+
 /// All that the pod may do.
 const CAPABILITIES: [&str; 5] = [
     "BPF",
@@ -92,14 +95,19 @@ fn is_valid(manifest: &str) -> Result<()> {
     Ok(())
 }
 
-/// Wants a pod that has these rights and none beside them.
-fn has_the_least_rights(objects: &[Value]) {
+/// Wants a pod that has these rights and none beside them, and that can be asked how it is.
+fn has_the_least_rights_and_is_watched(objects: &[Value]) {
     let pod = &of_kind(objects, "DaemonSet")["spec"]["template"]["spec"];
     assert_eq!(pod["hostPID"], true);
     for other in ["hostNetwork", "hostIPC", "volumes"] {
         assert_eq!(pod[other], Value::Null, "{other}");
     }
-    let security = &pod["containers"][0]["securityContext"];
+    let container = &pod["containers"][0];
+    for (probe, path) in PROBES {
+        let asked = json!({"path": path, "port": container["ports"][0]["name"]});
+        assert_eq!(container[probe]["httpGet"], asked, "{probe}");
+    }
+    let security = &container["securityContext"];
     assert_eq!(security["privileged"], false);
     assert_eq!(security["allowPrivilegeEscalation"], false);
     assert_eq!(security["readOnlyRootFilesystem"], true);
@@ -116,7 +124,7 @@ fn has_the_least_rights(objects: &[Value]) {
 fn the_manifests_are_valid_and_ask_for_no_more_than_is_needed() -> Result<()> {
     let manifest = kustomize("kubernetes")?;
     is_valid(&manifest)?;
-    has_the_least_rights(&objects(&manifest)?);
+    has_the_least_rights_and_is_watched(&objects(&manifest)?);
     insta::assert_snapshot!("kustomize", manifest);
     Ok(())
 }
@@ -152,11 +160,20 @@ fn the_chart_renders_what_the_manifests_say() -> Result<()> {
     let manifest = helm("geophone", "image.tag=0.1.0")?;
     is_valid(&manifest)?;
     let (chart, manifests) = (objects(&manifest)?, objects(&kustomize("kubernetes")?)?);
-    has_the_least_rights(&chart);
+    has_the_least_rights_and_is_watched(&chart);
     let container = |objects: &[Value]| {
-        of_kind(objects, "DaemonSet")["spec"]["template"]["spec"]["containers"][0]["securityContext"].clone()
+        of_kind(objects, "DaemonSet")["spec"]["template"]["spec"]["containers"][0].clone()
     };
-    assert_eq!(container(&chart), container(&manifests));
+    let (chart, manifests) = (container(&chart), container(&manifests));
+    for same in [
+        "securityContext",
+        "args",
+        "ports",
+        "livenessProbe",
+        "readinessProbe",
+    ] {
+        assert_eq!(chart[same], manifests[same], "{same}");
+    }
     insta::assert_snapshot!("helm", manifest);
     Ok(())
 }
@@ -166,13 +183,18 @@ fn the_values_of_the_chart_reach_the_pod() -> Result<()> {
     let manifest = helm(
         "second",
         "privileged=true,content=both,otlp.protocol=grpc,otlp.secretName=token,priorityClassName=system-node-critical,\
-         extraArgs={--verbose},image.tag=v1,imagePullSecrets[0].name=pull",
+         extraArgs={--verbose},prometheus.port=9999,livenessProbe.periodSeconds=7,image.tag=v1,imagePullSecrets[0].name=pull",
     )?;
     is_valid(&manifest)?;
     let objects = objects(&manifest)?;
     let pod = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"];
     let container = &pod["containers"][0];
-    assert_eq!(container["args"], json!(["run", "--content=both", "--verbose"]));
+    assert_eq!(
+        container["args"],
+        json!(["run", "--prometheus=0.0.0.0:9999", "--content=both", "--verbose"])
+    );
+    assert_eq!(container["ports"][0]["containerPort"], 9999);
+    assert_eq!(container["livenessProbe"]["periodSeconds"], 7);
     assert_eq!(container["image"], "geophone:v1");
     assert_eq!(container["securityContext"]["privileged"], true);
     assert_eq!(container["envFrom"], json!([{"secretRef": {"name": "token"}}]));

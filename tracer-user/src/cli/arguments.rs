@@ -236,7 +236,9 @@ pub(super) struct MetricOptions {
     /// without it, every OTEL_METRIC_EXPORT_INTERVAL milliseconds and at the end; OTEL_METRICS_EXPORTER=none prevents that.
     #[arg(long)]
     pub(super) metrics: bool,
-    /// Serve the metrics to Prometheus at http://ADDR/metrics. A port alone means this host only: `9464` is 127.0.0.1:9464.
+    /// Serve the metrics to Prometheus at http://ADDR/metrics, and signs of life at /healthz and /readyz.
+    ///
+    /// A port alone means this host only: `9464` is 127.0.0.1:9464.
     #[arg(long, value_name = "ADDR", value_parser = prometheus_address)]
     pub(super) prometheus: Option<SocketAddr>,
 }

@@ -19,7 +19,7 @@ use super::target::{Target, is_running};
 use super::{coverage, note, summary};
 use crate::counters::{Counter, Counters};
 use crate::event::ProbeEvent;
-use crate::export::Output;
+use crate::export::{Output, Pulse, Standing};
 use crate::probe::{self, Options, Scope, Tracer};
 use crate::scrub::Scrubber;
 
@@ -75,6 +75,7 @@ struct Session {
     recorder: Recorder,
     stages: Stages,
     census: Census,
+    pulse: Pulse,
     signals: Signals,
 }
 
@@ -126,6 +127,7 @@ impl Session {
             pods,
             scrubber: Scrubber::new(),
             recorder,
+            pulse: stages.pulse(),
             stages,
             census: Census::default(),
             signals,
@@ -150,6 +152,7 @@ impl Session {
         let Ending { status, failure } = self.follow(watched);
         let status_code = status.map(exit_code_of);
         self.signals.draining(status_code);
+        self.pulse.stands(Standing::Ending);
         if failure.is_none() {
             self.drain();
         }
@@ -161,6 +164,7 @@ impl Session {
             recorder,
             stages,
             mut census,
+            pulse: _,
             signals: _,
         } = self;
         let failure = failure.or(recorder.finish());
@@ -192,6 +196,7 @@ impl Session {
                 Ok(polled) => polled,
                 Err(error) => return end_without_probes(watched, cannot_trace(&error)),
             };
+            self.give_a_sign();
             // What cannot be written any more is no reason to trace, but one to let a command end by itself.
             let useful = self.recorder.is_fine() && self.stages.is_open();
             match &mut watched {
@@ -234,6 +239,14 @@ impl Session {
         }
     }
 
+    /// The loop has turned once more. Nobody asks how the probes stand where nobody can.
+    fn give_a_sign(&mut self) {
+        self.pulse.turned();
+        if self.stages.prometheus().is_some() {
+            self.pulse.stands(self.census.standing(&mut self.tracer));
+        }
+    }
+
     /// Takes what the ring buffer still holds. A busy host never stops, so neither does this wait for it.
     fn drain(&mut self) {
         let deadline = Instant::now() + DRAIN;
@@ -248,6 +261,7 @@ impl Session {
             recorder,
             stages,
             census,
+            pulse: _,
             signals: _,
         } = self;
         let mut exited = Vec::new();

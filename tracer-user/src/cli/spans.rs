@@ -11,7 +11,7 @@ use super::telemetry;
 use crate::counters::Counters;
 use crate::event::{ConnectionKey, ProbeEvent, Verdict};
 use crate::export::{
-    Colour, Format, Health, OtlpSettings, OutletSettings, Outlets, Output, Report, Signal, WhenFull,
+    Colour, Format, Health, OtlpSettings, OutletSettings, Outlets, Output, Pulse, Report, Signal, WhenFull,
 };
 use crate::genai::span::Span;
 use crate::pipeline::{Pipeline, Sink};
@@ -92,6 +92,11 @@ impl Stages {
     /// Where metrics are served to Prometheus, if they are.
     pub(super) fn prometheus(&self) -> Option<SocketAddr> {
         self.sink.outlets.prometheus()
+    }
+
+    /// Where the tracing loop leaves its signs of life.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.sink.outlets.pulse()
     }
 
     /// Lets out what is under way and flushes the outlets. `health`: how geophone itself is, where that is of interest.

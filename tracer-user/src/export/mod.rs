@@ -16,6 +16,7 @@ mod metrics;
 mod otlp;
 mod otlp_json;
 mod prometheus;
+mod pulse;
 mod queue;
 mod settings;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use otlp::{
     ClientCertificate, GrpcError, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError, Signal,
     TlsError,
 };
+pub use pulse::{Pulse, Standing};
 pub(crate) use queue::weight;
 pub use settings::{Colour, Format, MetricSettings, OpenError, OutletSettings, Output, WhenFull};
 
@@ -76,6 +78,7 @@ struct Metrics {
     requests: metrics::Requests,
     otlp: Option<otlp::OtlpMetrics>,
     prometheus: Option<prometheus::Prometheus>,
+    pulse: Pulse,
     written: bool,
     /// Since when geophone's own metrics are summed up, ns since the Unix epoch.
     start_unix_ns: u64,
@@ -93,7 +96,9 @@ impl Metrics {
         let (collector, requests) = metrics::requests();
         let otlp =
             otlp.map(|(settings, interval)| otlp::OtlpMetrics::open(settings, interval, collector.clone()));
-        let prometheus = prometheus.map(|address| prometheus::Prometheus::open(address, collector.clone()));
+        let pulse = Pulse::default();
+        let prometheus =
+            prometheus.map(|address| prometheus::Prometheus::open(address, collector.clone(), pulse.clone()));
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -101,6 +106,7 @@ impl Metrics {
             requests,
             otlp: otlp.transpose()?,
             prometheus: prometheus.transpose()?,
+            pulse,
             written,
             start_unix_ns: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
             last: None,
@@ -196,6 +202,11 @@ impl Outlets {
             .prometheus
             .as_ref()
             .map(prometheus::Prometheus::address)
+    }
+
+    /// Where the tracing loop leaves its signs of life.
+    pub fn pulse(&self) -> Pulse {
+        self.metrics.pulse.clone()
     }
 
     fn collected(&mut self, snapshot: Snapshot, health: Option<&Health>) -> Arc<metrics::Collected> {

@@ -303,6 +303,12 @@ names! { METRIC_ATTRIBUTES "Every attribute that only metrics have."
     LIBRARY = "geophone.library";
     /// Outlet of spans.
     OUTLET = "geophone.outlet";
+    /// Release of geophone.
+    BUILD_VERSION = "geophone.version";
+    /// Processor it was built for.
+    BUILD_ARCHITECTURE = "geophone.architecture";
+    /// What was built in beside the standard.
+    BUILD_FEATURES = "geophone.features";
 }
 
 /// What every metric of geophone's own health begins with.

@@ -64,11 +64,22 @@ const PROCESSES: &str = "processes";
 const LIBRARIES: &str = "traced_processes";
 const PROBES: &str = "probes";
 const QUEUE: &str = "queue_length";
+const BUILD: &str = "build_info";
+
+/// What tells one build from another.
+const BUILT: [(&str, &str); 3] = [
+    (semconv::BUILD_VERSION, env!("CARGO_PKG_VERSION")),
+    (semconv::BUILD_ARCHITECTURE, std::env::consts::ARCH),
+    (
+        semconv::BUILD_FEATURES,
+        if cfg!(feature = "k8s") { "k8s" } else { "" },
+    ),
+];
 
 /// Every name that a metric of geophone's own health may have.
 pub fn health_metric_names() -> Vec<String> {
     let counters = Counter::ALL.into_iter().map(|counter| place(counter).name);
-    let others = [PROCESSES, LIBRARIES, PROBES, QUEUE].into_iter().map(own);
+    let others = [PROCESSES, LIBRARIES, PROBES, QUEUE, BUILD].into_iter().map(own);
     let mut names: Vec<String> = counters.chain(others).collect();
     names.sort();
     names.dedup();
@@ -154,6 +165,20 @@ pub(in crate::export) fn metrics(
         "{probe}",
         "Probes in place.",
         Data::Gauge(vec![point(None, *probes)]),
+    ));
+    let attributes = BUILT.map(|(key, value)| Attribute {
+        key,
+        value: Value::String(value.into()),
+    });
+    let build = Point {
+        attributes: attributes.into(),
+        ..point(None, 1)
+    };
+    metrics.push(metric(
+        own(BUILD),
+        "1",
+        "Which geophone this is, always 1.",
+        Data::Gauge(vec![build]),
     ));
     metrics.retain(|metric| match &metric.data {
         Data::Counter(points) | Data::Gauge(points) => !points.is_empty(),

@@ -1,4 +1,4 @@
-//! Serving metrics to Prometheus: `GET /metrics`, and nothing else.
+//! Serving metrics to Prometheus at `/metrics`, and signs of life to whoever keeps geophone running: `/healthz`, `/readyz`.
 
 mod exposition;
 mod negotiation;
@@ -9,11 +9,11 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::OpenError;
 use super::metrics::Collector;
+use super::pulse::{Answer, Pulse};
 use negotiation::Format;
 
 /// Most connections served at once. Prometheus keeps one.
@@ -39,7 +40,7 @@ pub(super) struct Prometheus {
 
 impl Prometheus {
     /// Listens, and starts the thread.
-    pub(super) fn open(address: SocketAddr, collector: Collector) -> Result<Self, OpenError> {
+    pub(super) fn open(address: SocketAddr, collector: Collector, pulse: Pulse) -> Result<Self, OpenError> {
         let cannot = |source| OpenError::Prometheus { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
@@ -65,7 +66,7 @@ impl Prometheus {
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = accept(listener, collector) => {}
+                        () = accept(listener, collector, pulse) => {}
                         _ = stopped => {}
                     }
                 });
@@ -85,7 +86,7 @@ impl Prometheus {
     }
 }
 
-async fn accept(listener: TcpListener, collector: Collector) {
+async fn accept(listener: TcpListener, collector: Collector, pulse: Pulse) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {
@@ -100,9 +101,9 @@ async fn accept(listener: TcpListener, collector: Collector) {
                 continue;
             }
         };
-        let collector = collector.clone();
+        let (collector, pulse) = (collector.clone(), pulse.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, collector.clone()));
+            let service = service_fn(|request| answer(request, collector.clone(), pulse.clone()));
             // A client that goes away in the middle is its own business.
             hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -118,35 +119,60 @@ async fn accept(listener: TcpListener, collector: Collector) {
 async fn answer(
     request: Request<Incoming>,
     collector: Collector,
+    pulse: Pulse,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let plain = |status, text: &'static str| {
-        let mut response = Response::new(Full::from(text));
-        *response.status_mut() = status;
-        response
-    };
-    if request.uri().path() != "/metrics" {
-        return Ok(plain(StatusCode::NOT_FOUND, "metrics are at /metrics\n"));
-    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "metrics are read with GET\n");
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this is read with GET\n");
         response
             .headers_mut()
-            .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(response);
     }
+    let response = match request.uri().path() {
+        "/metrics" => metrics(&request, &collector).await,
+        "/healthz" => sign_of_life(pulse.is_alive(Instant::now())),
+        "/readyz" => sign_of_life(pulse.is_ready(Instant::now())),
+        _ => plain(
+            StatusCode::NOT_FOUND,
+            "metrics are at /metrics, signs of life at /healthz and /readyz\n",
+        ),
+    };
+    Ok(response)
+}
+
+async fn metrics(request: &Request<Incoming>, collector: &Collector) -> Response<Full<Bytes>> {
     let accept = request.headers().get_all(ACCEPT).iter();
     let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
     let format = Format::of(&accept.join(","));
     let Some(collected) = collector.collect().await else {
-        return Ok(plain(
+        return plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "geophone is starting, ending, or very busy\n",
-        ));
+        );
     };
     let mut response = Response::new(Full::from(exposition::text(&collected, format)));
-    response.headers_mut().insert(
+    let content_type = HeaderValue::from_static(format.content_type());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// Status 200 or 503, by which orchestrators go, and a sentence for people.
+fn sign_of_life(answer: Answer) -> Response<Full<Bytes>> {
+    let (status, sentence) = match answer {
+        Answer::Yes(sentence) => (StatusCode::OK, sentence),
+        Answer::No(sentence) => (StatusCode::SERVICE_UNAVAILABLE, sentence),
+    };
+    plain(status, format!("{sentence}\n"))
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
         CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static(format.content_type()),
+        HeaderValue::from_static("text/plain; charset=utf-8"),
     );
-    Ok(response)
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

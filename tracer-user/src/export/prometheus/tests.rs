@@ -15,6 +15,7 @@ use super::negotiation::Format;
 use crate::bedrock::histogram::{Buckets, Histogram};
 use crate::enrich::Resources;
 use crate::export::metrics::{Collected, requests};
+use crate::export::pulse::{Pulse, Standing};
 use crate::export::tests::{PATIENCE, process};
 use crate::genai::metrics::{Data, Metric, Number, Point, ProcessMetrics, Snapshot};
 use crate::genai::span::{Attribute, Value};
@@ -134,7 +135,7 @@ fn fetch(address: SocketAddr, request: &str) -> String {
 #[test]
 fn a_scrape_gets_what_the_tracing_thread_knows_now() {
     let (collector, mut requests) = requests();
-    let server = Prometheus::open(([127, 0, 0, 1], 0).into(), collector).expect("a port");
+    let server = Prometheus::open(([127, 0, 0, 1], 0).into(), collector, Pulse::default()).expect("a port");
     let address = server.address();
     let scraper = thread::spawn(move || {
         let accept = "Accept: application/openmetrics-text;version=1.0.0";
@@ -168,11 +169,53 @@ fn a_scrape_gets_what_the_tracing_thread_knows_now() {
 }
 
 #[test]
+fn signs_of_life_need_nobody_to_answer() {
+    // The tracing thread does not come to answer: it has left its signs.
+    let (collector, _requests) = requests();
+    let pulse = Pulse::default();
+    let server = Prometheus::open(([127, 0, 0, 1], 0).into(), collector, pulse.clone()).expect("a port");
+    let get = |path: &str| fetch(server.address(), &format!("GET {path} HTTP/1.1"));
+
+    let answer = get("/healthz");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answer = get("/readyz");
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\nnot ready: probes are being put in place\n"),
+        "{answer}"
+    );
+
+    pulse.turned();
+    pulse.stands(Standing::Probes(12));
+    let answer = get("/healthz");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.contains("\r\n\r\nalive: the tracing loop turned"),
+        "{answer}"
+    );
+    let answer = get("/readyz?verbose");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\nready: 12 probes are in place\n"),
+        "{answer}"
+    );
+    assert!(answer.contains("cache-control: no-store"), "{answer}");
+
+    let head = fetch(server.address(), "HEAD /healthz HTTP/1.1");
+    assert!(
+        head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
+    let post = fetch(server.address(), "POST /healthz HTTP/1.1\r\nContent-Length: 0");
+    assert!(post.starts_with("HTTP/1.1 405"), "{post}");
+}
+
+#[test]
 fn a_port_that_is_taken_is_told_with_the_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("it is bound");
     let (collector, _requests) = requests();
-    let error = Prometheus::open(address, collector)
+    let error = Prometheus::open(address, collector, Pulse::default())
         .expect_err("it is taken")
         .to_string();
     assert!(
