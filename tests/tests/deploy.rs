@@ -222,6 +222,9 @@ fn the_unit_is_understood_by_systemd_and_gives_the_same_rights() -> Result<()> {
     for setting in ["CapabilityBoundingSet", "AmbientCapabilities"] {
         assert!(unit.contains(&format!("\n{setting}={rights}\n")), "{setting}");
     }
+    for setting in ["Type=notify", "WatchdogSec=30"] {
+        assert!(unit.contains(&format!("\n{setting}\n")), "{setting}");
+    }
     let analyze = Command::new("systemd-analyze").arg("--version").output();
     if analyze.is_err() {
         // Not eprintln: the test harness would swallow it, since the test passes.

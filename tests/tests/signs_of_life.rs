@@ -1,18 +1,16 @@
 //! What geophone tells of itself to those who keep it running.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tracer_tests::environment::{can_trace, geophone, python};
-use tracer_tests::program::{DEADLINE, Program};
-
-/// Between two questions: nothing tells when the answer changes, and the machine has other work.
-const PACE: Duration = Duration::from_millis(50);
+use tracer_tests::program::{DEADLINE, Program, Signal};
 
 /// Loads TLS when it is told to, and says so.
 const LOADS_TLS_LATER: &str = "
@@ -40,15 +38,57 @@ fn load_tls(program: &mut Program) -> Result<()> {
     Ok(())
 }
 
-/// Traces one process; the connection is one that was made while all was well.
-fn attach(pid: u32) -> Result<(Program, Asker)> {
+/// The end of a service manager.
+struct Manager {
+    directory: tempfile::TempDir,
+    socket: UnixDatagram,
+}
+
+impl Manager {
+    fn start() -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let socket = UnixDatagram::bind(directory.path().join("notify"))?;
+        socket.set_read_timeout(Some(DEADLINE))?;
+        Ok(Self { directory, socket })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("notify")
+    }
+
+    /// Waits until it is told this, and passes over what comes before.
+    fn hear(&self, wanted: &str) -> Result<String> {
+        let mut datagram = [0; 1024];
+        let mut heard = Vec::new();
+        loop {
+            let length = self.socket.recv(&mut datagram);
+            let length = length.with_context(|| format!("never {wanted:?}, but {heard:?}"))?;
+            let told = std::str::from_utf8(&datagram[..length])?;
+            if told.contains(wanted) {
+                return Ok(told.to_owned());
+            }
+            heard.push(told.to_owned());
+        }
+    }
+
+    /// Whether nothing was told since.
+    fn heard_nothing(&self) -> Result<bool> {
+        self.socket.set_nonblocking(true)?;
+        let told = self.socket.recv(&mut [0; 1024]);
+        Ok(told.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
+    }
+}
+
+/// Traces one process, under a service manager; the connection is one that was made while all was well.
+fn attach(pid: u32, manager: &Manager) -> Result<(Program, Asker)> {
     let mut command = Command::new(geophone()?);
     command.args(["attach", "--format", "otlp-json", "--prometheus", "127.0.0.1:0"]);
     command.args(["--pid", &pid.to_string()]);
+    command.env("NOTIFY_SOCKET", manager.path());
+    command.env("WATCHDOG_USEC", "200000").env_remove("WATCHDOG_PID");
     let agent = Program::start("geophone", &mut command)?;
     let line = agent.wait_for_stderr("metrics are at")?;
     let address = line.split('/').nth(2).context("no address")?.to_owned();
-    agent.wait_for_stderr("geophone: tracing")?;
     Ok((agent, Asker::connect(&address)?))
 }
 
@@ -82,19 +122,6 @@ impl Asker {
         self.0.read_exact(&mut body)?;
         Ok((status, String::from_utf8(body)?))
     }
-
-    /// Asks until this is the answer.
-    fn get_until(&mut self, path: &str, wanted: impl Fn(u16, &str) -> bool) -> Result<String> {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let (status, body) = self.get(path)?;
-            if wanted(status, &body) {
-                return Ok(body);
-            }
-            ensure!(Instant::now() < deadline, "still {status} {body}");
-            std::thread::sleep(PACE);
-        }
-    }
 }
 
 #[test]
@@ -103,21 +130,23 @@ fn an_agent_is_alive_and_ready_and_says_which_it_is() -> Result<()> {
         return Ok(());
     }
     let mut traced = process_that_loads_tls_later()?;
-    let (_agent, mut asker) = attach(traced.pid())?;
-    let body = asker.get_until("/healthz", |status, body| {
-        status == 200 && body.contains("turned")
-    })?;
+    let manager = Manager::start()?;
+    let (mut agent, mut asker) = attach(traced.pid(), &manager)?;
+    let idle = "no process has TLS that can be traced, probes follow once one has\n";
+    let told = manager.hear("READY=1")?;
+    assert_eq!(told, format!("READY=1\nSTATUS={idle}"));
+    let (status, body) = asker.get("/healthz")?;
+    assert_eq!(status, 200, "{body}");
     assert!(body.starts_with("alive: the tracing loop turned "), "{body}");
-    let body = asker.get_until("/readyz", |status, _| status == 200)?;
-    assert_eq!(
-        body,
-        "ready: no process has TLS that can be traced, probes follow once one has\n"
-    );
+    assert_eq!(asker.get("/readyz")?, (200, format!("ready: {idle}")));
 
     load_tls(&mut traced)?;
-    asker.get_until("/readyz", |status, body| {
-        status == 200 && body.ends_with(" probes are in place\n")
-    })?;
+    let told = manager.hear(" probes are in place")?;
+    let sentence = told.strip_prefix("STATUS=").context("no status")?;
+    assert_eq!(asker.get("/readyz")?, (200, format!("ready: {sentence}")));
+    for _ in 0..2 {
+        assert_eq!(manager.hear("WATCHDOG=1")?, "WATCHDOG=1\n");
+    }
 
     let (status, metrics) = asker.get("/metrics")?;
     assert_eq!(status, 200);
@@ -127,7 +156,11 @@ fn an_agent_is_alive_and_ready_and_says_which_it_is() -> Result<()> {
         .with_context(|| format!("no build:\n{metrics}"))?;
     let version = format!("geophone_version=\"{}\"", env!("CARGO_PKG_VERSION"));
     assert!(build.contains(&version) && build.ends_with("} 1"), "{build}");
-    Ok(())
+
+    agent.signal(Signal::TERM)?;
+    let told = manager.hear("STOPPING=1")?;
+    assert_eq!(told, "STOPPING=1\nSTATUS=geophone is ending\n");
+    agent.succeed()
 }
 
 /// A tracer that runs out of open files at the wrong moment: no call would be seen, and nothing else tells.
@@ -137,12 +170,16 @@ fn an_agent_whose_probes_are_refused_is_alive_and_not_ready() -> Result<()> {
         return Ok(());
     }
     let mut traced = process_that_loads_tls_later()?;
-    let (agent, mut asker) = attach(traced.pid())?;
-    asker.get_until("/readyz", |status, _| status == 200)?;
+    let manager = Manager::start()?;
+    let (agent, mut asker) = attach(traced.pid(), &manager)?;
+    manager.hear("READY=1")?;
 
     let before = leave_free_files(agent.pid(), 3)?;
     load_tls(&mut traced)?;
-    let body = asker.get_until("/readyz", |status, _| status == 503)?;
+    let told = manager.hear("STATUS=no probe is in place")?;
+    assert!(!told.contains("READY"), "{told}");
+    let (status, body) = asker.get("/readyz")?;
+    assert_eq!(status, 503, "{body}");
     assert!(
         body.starts_with("not ready: no probe is in place although 1 process could be traced (")
             && body.contains("Too many open files")
@@ -153,8 +190,28 @@ fn an_agent_whose_probes_are_refused_is_alive_and_not_ready() -> Result<()> {
     assert_eq!(status, 200, "{body}");
 
     prlimit(process(agent.pid())?, Resource::Nofile, before)?;
-    let body = asker.get_until("/readyz", |status, _| status == 200)?;
+    manager.hear(" probes are in place")?;
+    let (status, body) = asker.get("/readyz")?;
+    assert_eq!(status, 200, "{body}");
     assert!(body.ends_with(" probes are in place\n"), "{body}");
+    Ok(())
+}
+
+/// Under `exec` the command is the service, and what it says of itself is not mixed with what geophone would say.
+#[test]
+fn a_command_tells_its_service_manager_itself() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let manager = Manager::start()?;
+    let mut command = Command::new(geophone()?);
+    command.args(["exec", "--", "sh", "-c", "echo \"$NOTIFY_SOCKET\""]);
+    command.env("NOTIFY_SOCKET", manager.path());
+    let mut agent = Program::start("geophone", &mut command)?;
+    let line = agent.line()?.context("the command says nothing")?;
+    assert_eq!(line, manager.path().to_string_lossy());
+    agent.succeed()?;
+    assert!(manager.heard_nothing()?);
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use super::health::Census;
 use super::metrics::When;
 use super::pods::Pods;
 use super::recorder::{Place, Recorder};
+use super::service::ServiceManager;
 use super::signals::{Meant, Signals};
 use super::spans::{Stages, Standard};
 use super::target::{Target, is_running};
@@ -76,6 +77,7 @@ struct Session {
     stages: Stages,
     census: Census,
     pulse: Pulse,
+    manager: Option<ServiceManager>,
     signals: Signals,
 }
 
@@ -120,6 +122,13 @@ impl Session {
             tracer.prepare_command(command.program().as_os_str());
         }
         stages.steer(tracer.verdicts());
+        // A command may be the service itself: then it is for the command to say how it goes.
+        let manager = match watched {
+            Watched::Host | Watched::Processes(_) => {
+                ServiceManager::from_environment(|name| std::env::var_os(name))
+            }
+            Watched::Command(_) => None,
+        };
         // Not before tracing works: an older recording of that name is worth more than an empty one.
         let recorder = Recorder::create(recording)?;
         Ok(Self {
@@ -130,6 +139,7 @@ impl Session {
             pulse: stages.pulse(),
             stages,
             census: Census::default(),
+            manager,
             signals,
         })
     }
@@ -153,6 +163,9 @@ impl Session {
         let status_code = status.map(exit_code_of);
         self.signals.draining(status_code);
         self.pulse.stands(Standing::Ending);
+        if let Some(manager) = &self.manager {
+            manager.stopping();
+        }
         if failure.is_none() {
             self.drain();
         }
@@ -165,6 +178,7 @@ impl Session {
             stages,
             mut census,
             pulse: _,
+            manager: _,
             signals: _,
         } = self;
         let failure = failure.or(recorder.finish());
@@ -242,8 +256,13 @@ impl Session {
     /// The loop has turned once more. Nobody asks how the probes stand where nobody can.
     fn give_a_sign(&mut self) {
         self.pulse.turned();
-        if self.stages.prometheus().is_some() {
-            self.pulse.stands(self.census.standing(&mut self.tracer));
+        if self.stages.prometheus().is_none() && self.manager.is_none() {
+            return;
+        }
+        let standing = self.census.standing(&mut self.tracer);
+        self.pulse.stands(standing.clone());
+        if let Some(manager) = &mut self.manager {
+            manager.turned(Instant::now(), &standing);
         }
     }
 
@@ -262,6 +281,7 @@ impl Session {
             stages,
             census,
             pulse: _,
+            manager: _,
             signals: _,
         } = self;
         let mut exited = Vec::new();

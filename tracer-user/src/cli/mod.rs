@@ -15,6 +15,7 @@ mod prices;
 mod recorder;
 mod redaction;
 mod replay;
+mod service;
 mod signals;
 mod spans;
 mod summary;
