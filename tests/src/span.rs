@@ -69,11 +69,14 @@ impl Span {
 }
 
 /// Spans of OTLP JSON lines, in order: one `ExportTraceServiceRequest` a line, as the OpenTelemetry file exporter
-/// specification has it.
+/// specification has it. Lines with log records are passed over.
 pub fn from_otlp_json_lines(lines: &str) -> Result<Vec<Span>> {
     let mut spans = Vec::new();
     for line in lines.lines().filter(|line| !line.trim().is_empty()) {
         let request: Value = serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
+        if request.get("resourceLogs").is_some() {
+            continue;
+        }
         let resources = request["resourceSpans"]
             .as_array()
             .with_context(|| format!("not an export request: {line}"))?;

@@ -68,6 +68,10 @@ pub enum Counter {
     SpansDroppedQueueFull,
     /// Spans dropped since the backend refused them or could not be reached in time.
     SpansDroppedExport,
+    /// Log records dropped since the queue was full.
+    LogsDroppedQueueFull,
+    /// Log records dropped since the backend refused them or could not be reached in time.
+    LogsDroppedExport,
     /// Requests with metrics that the backend did not take.
     MetricExportsFailed,
     /// Calls whose attributes were too many to be metered apart.
@@ -86,7 +90,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 38] = [
+    pub const ALL: [Counter; 40] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -118,6 +122,8 @@ impl Counter {
         Counter::StepsBeyondCap,
         Counter::SpansDroppedQueueFull,
         Counter::SpansDroppedExport,
+        Counter::LogsDroppedQueueFull,
+        Counter::LogsDroppedExport,
         Counter::MetricExportsFailed,
         Counter::MetricsOverflowed,
         Counter::MetricsForgotten,
@@ -161,6 +167,8 @@ impl Counter {
             Counter::StepsBeyondCap => "steps_beyond_cap",
             Counter::SpansDroppedQueueFull => "spans_dropped_queue_full",
             Counter::SpansDroppedExport => "spans_dropped_export",
+            Counter::LogsDroppedQueueFull => "logs_dropped_queue_full",
+            Counter::LogsDroppedExport => "logs_dropped_export",
             Counter::MetricExportsFailed => "metric_exports_failed",
             Counter::MetricsOverflowed => "metrics_overflowed",
             Counter::MetricsForgotten => "metrics_forgotten",

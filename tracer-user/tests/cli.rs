@@ -263,6 +263,57 @@ fn a_replay_tells_its_metrics_behind_the_last_span_when_asked() {
 }
 
 #[test]
+fn content_on_events_is_a_log_record_behind_its_span_unless_logs_are_unwanted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = recording(folder.path());
+    let replay = |variables: &[(&str, &str)]| -> Vec<serde_json::Value> {
+        let output = run(geophone()
+            .arg("replay")
+            .arg(&file)
+            .env("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "EVENT_ONLY")
+            .envs(variables.iter().copied()));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let stdout = text(&output.stdout);
+        let lines = stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect("OTLP JSON"))
+            .collect()
+    };
+    let span = |line: &serde_json::Value| line["resourceSpans"][0]["scopeSpans"][0]["spans"][0].clone();
+
+    let lines = replay(&[]);
+    let [first, record] = lines.as_slice() else {
+        panic!("a line for the span and one for its details: {lines:?}");
+    };
+    let record = &record["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
+    assert_eq!(record["eventName"], "gen_ai.client.inference.operation.details");
+    assert_eq!(record["spanId"], span(first)["spanId"]);
+    assert_eq!(record["traceId"], span(first)["traceId"]);
+    let attributes = record["attributes"].as_array().expect("attributes");
+    let value = |key: &str| {
+        let attribute = attributes.iter().find(|attribute| attribute["key"] == key);
+        attribute.map(|attribute| &attribute["value"])
+    };
+    let message = &value("gen_ai.output.messages").expect("an answer")["arrayValue"]["values"][0];
+    let role = &message["kvlistValue"]["values"][0];
+    assert_eq!(
+        (&role["key"], &role["value"]["stringValue"]),
+        (&"role".into(), &"assistant".into())
+    );
+    assert!(value("gen_ai.usage.input_tokens").is_some(), "as on the span");
+    assert!(!span(first).to_string().contains("gen_ai.output.messages"));
+
+    let lines = replay(&[("OTEL_LOGS_EXPORTER", "none")]);
+    let [line] = lines.as_slice() else {
+        panic!("the span alone: {lines:?}");
+    };
+    assert_eq!(
+        span(line)["events"][0]["name"],
+        "gen_ai.client.inference.operation.details"
+    );
+}
+
+#[test]
 fn a_cut_recording_is_replayed_and_the_loss_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = recording(folder.path());

@@ -184,7 +184,8 @@ pub(super) struct SpanOptions {
     pub(super) semconv: Option<Semconv>,
     /// Put prompts and completions on spans, on events, or on both. Spans unless told.
     ///
-    /// Unless given, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is asked; without it they stay away.
+    /// Unless given, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is asked; without it they stay away. Events are log
+    /// records in OTLP and in `otlp-json`; OTEL_LOGS_EXPORTER=none leaves them on spans.
     #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "span")]
     pub(super) content: Option<Content>,
     /// Price list that goes before the one compiled in: LiteLLM's model_prices_and_context_window.json, or TOML.

@@ -9,6 +9,7 @@ mod failure;
 mod gate;
 mod health;
 mod live;
+mod logs;
 mod metrics;
 mod pods;
 mod prices;

@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::arguments::{SpanFormat, SpanOptions};
 use super::failure::Failure;
 use super::metrics::{self, When};
-use super::telemetry;
+use super::{logs, telemetry};
 use crate::counters::Counters;
 use crate::event::{ConnectionKey, ProbeEvent, Verdict};
 use crate::export::{
     Colour, Format, Health, OtlpSettings, OutletSettings, Outlets, Output, Pulse, Report, Signal, WhenFull,
 };
+use crate::genai::Capture;
 use crate::genai::span::Span;
 use crate::pipeline::{Pipeline, Sink};
 use crate::probe::Verdicts;
@@ -38,8 +39,8 @@ pub(super) struct Outcome {
 impl Stages {
     /// Opens the outlets: as the user says, else as `standard` says. `when`: a replay has the time to wait.
     pub(super) fn open(options: &SpanOptions, standard: Standard, when: When) -> Result<Self, Failure> {
-        let settings = outlet_settings(options, standard, when)?;
         let mut pipeline = telemetry::settings(options, variable)?;
+        let settings = outlet_settings(options, pipeline.content, standard, when)?;
         pipeline.metrics = settings.metrics.any();
         let pipeline = Pipeline::new(pipeline);
         let outlets = Outlets::open(settings).map_err(Failure::told_by)?;
@@ -156,7 +157,12 @@ impl Sink for OutletSink {
     }
 }
 
-fn outlet_settings(options: &SpanOptions, standard: Standard, when: When) -> Result<OutletSettings, Failure> {
+fn outlet_settings(
+    options: &SpanOptions,
+    content: Capture,
+    standard: Standard,
+    when: When,
+) -> Result<OutletSettings, Failure> {
     let asked = options.format.is_some() || options.output.is_some();
     let output = match &options.output {
         Some(path) if path == Path::new(STDOUT) => Output::Stdout,
@@ -185,6 +191,7 @@ fn outlet_settings(options: &SpanOptions, standard: Standard, when: When) -> Res
             When::Replay => WhenFull::Wait,
         },
         metrics: metrics::settings(&options.metrics, options.otlp, when, variable)?,
+        logs: logs::settings(content, options.otlp, variable)?,
     })
 }
 

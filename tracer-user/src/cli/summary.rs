@@ -86,6 +86,8 @@ pub(super) fn is_loss(counter: Counter) -> bool {
         | Counter::StepsBeyondCap
         | Counter::SpansDroppedQueueFull
         | Counter::SpansDroppedExport
+        | Counter::LogsDroppedQueueFull
+        | Counter::LogsDroppedExport
         | Counter::MetricExportsFailed
         | Counter::MetricsOverflowed
         | Counter::MetricsForgotten

@@ -3,7 +3,8 @@
 //! ```text
 //!             ┌─ queue ─ writer thread ─ console tree or OTLP JSON lines ─ terminal, pipe, file
 //!  Span ──────┤
-//!             └─ queue ─ otlp thread ─── OTLP over HTTP or gRPC ────────── any OpenTelemetry backend
+//!             ├─ queue ─ otlp thread ─── OTLP over HTTP or gRPC ────────── any OpenTelemetry backend
+//!             └─ queue ─ otlp thread ─── its details as a log record ───── any OpenTelemetry backend
 //! ```
 //!
 //! Metrics go their own way (`metrics/`): who needs them asks for them ([`Outlets::metrics_are_asked_for`]).
@@ -12,6 +13,7 @@
 //! up tracing. What a queue has no room for is dropped and counted.
 
 mod console;
+mod logs;
 mod metrics;
 mod otlp;
 mod otlp_json;
@@ -34,6 +36,8 @@ use crate::enrich::{Resource, Resources};
 use crate::event::Host;
 use crate::genai::metrics::Snapshot;
 use crate::genai::span::Span;
+use logs::Details;
+use otlp::Load;
 
 pub use metrics::health::{Health, health_metric_names};
 pub use otlp::{
@@ -42,7 +46,9 @@ pub use otlp::{
 };
 pub use pulse::{Pulse, Standing};
 pub(crate) use queue::weight;
-pub use settings::{Colour, Format, MetricSettings, OpenError, OutletSettings, Output, WhenFull};
+pub use settings::{
+    Colour, Format, LogSettings, MetricSettings, OpenError, OutletSettings, Output, WhenFull,
+};
 
 /// A span with the process it belongs to.
 #[derive(Debug, Clone)]
@@ -69,6 +75,8 @@ pub struct Outlets {
     resources: Resources,
     writer: Option<writer::Writer>,
     otlp: Option<otlp::Otlp>,
+    /// Takes the details of spans.
+    logs: Option<otlp::Otlp>,
     metrics: Metrics,
 }
 
@@ -146,16 +154,25 @@ impl Outlets {
             otlp,
             when_full,
             metrics,
+            logs,
         } = settings;
         let metrics = Metrics::open(metrics)?;
+        let details = |apart| if apart { Details::Apart } else { Details::OnSpan };
+        let spans = Load::Spans(details(logs.otlp.is_some()));
         let otlp = otlp
-            .map(|settings| otlp::Otlp::open(settings, when_full))
+            .map(|settings| otlp::Otlp::open(settings, spans, when_full))
             .transpose()?;
-        let writer = writer::Writer::open(format, output, colour, when_full)?;
+        let written = details(logs.written);
+        let logs = logs
+            .otlp
+            .map(|settings| otlp::Otlp::open(settings, Load::Records, when_full))
+            .transpose()?;
+        let writer = writer::Writer::open(format, output, colour, written, when_full)?;
         Ok(Self {
             resources: Resources::default(),
             writer,
             otlp,
+            logs,
             metrics,
         })
     }
@@ -170,6 +187,9 @@ impl Outlets {
         let finished = Finished::new(self.resources.of(&span.process), span);
         if let Some(otlp) = &self.otlp {
             otlp.span(finished.clone());
+        }
+        if let Some(logs) = self.logs.as_ref().filter(|_| logs::has_details(&finished.span)) {
+            logs.span(finished.clone());
         }
         if let Some(writer) = &self.writer {
             writer.span(finished);
@@ -212,6 +232,7 @@ impl Outlets {
     fn collected(&mut self, snapshot: Snapshot, health: Option<&Health>) -> Arc<metrics::Collected> {
         let waiting = [
             ("otlp", self.otlp.as_ref().map(otlp::Otlp::waiting)),
+            ("otlp_logs", self.logs.as_ref().map(otlp::Otlp::waiting)),
             ("writer", self.writer.as_ref().map(writer::Writer::waiting)),
         ];
         let waiting = waiting.into_iter();
@@ -243,6 +264,10 @@ impl Outlets {
             counters.add(Counter::SpansDroppedQueueFull, otlp.dropped());
             counters.add(Counter::SpansDroppedExport, otlp.refused());
         }
+        if let Some(logs) = &self.logs {
+            counters.add(Counter::LogsDroppedQueueFull, logs.dropped());
+            counters.add(Counter::LogsDroppedExport, logs.refused());
+        }
         if let Some(otlp) = &self.metrics.otlp {
             counters.add(Counter::MetricExportsFailed, otlp.failed());
         }
@@ -254,7 +279,7 @@ impl Outlets {
         let deadline = Instant::now() + patience;
         let mut report = Report::default();
         // All end at the same time, and none uses up the time of another.
-        if let Some(otlp) = &self.otlp {
+        for otlp in self.otlp.iter().chain(&self.logs) {
             otlp.close();
         }
         let Metrics { mut otlp, last, .. } = self.metrics;
@@ -264,7 +289,7 @@ impl Outlets {
         if let Some(writer) = self.writer {
             writer.shutdown(deadline, &mut report);
         }
-        if let Some(otlp) = self.otlp {
+        for otlp in self.otlp.into_iter().chain(self.logs) {
             otlp.shutdown(deadline, &mut report);
         }
         if let Some(metrics) = otlp {

@@ -22,6 +22,17 @@ pub struct OutletSettings {
     pub when_full: WhenFull,
     /// Where metrics go.
     pub metrics: MetricSettings,
+    /// Where the details of calls go as log records, if that is where they go.
+    pub logs: LogSettings,
+}
+
+/// Where the details of calls go as log records; everywhere else they are events of spans.
+#[derive(Debug, Clone, Default)]
+pub struct LogSettings {
+    /// Where they are sent over OTLP.
+    pub otlp: Option<OtlpSettings>,
+    /// Whether they have lines of their own among spans in OTLP JSON.
+    pub written: bool,
 }
 
 /// Where metrics go.
@@ -65,7 +76,7 @@ pub enum Format {
     /// A tree for people.
     #[default]
     Pretty,
-    /// One OTLP `ExportTraceServiceRequest` in JSON a line, as the OpenTelemetry file exporter writes it.
+    /// One OTLP request in JSON a line, as the OpenTelemetry file exporter writes it.
     OtlpJson,
     /// Nothing is written.
     None,

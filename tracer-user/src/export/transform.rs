@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::common::v1 as common;
 use opentelemetry_proto::tonic::resource::v1 as resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
+use super::logs::Details;
 use crate::enrich::Resource;
 use crate::genai::span::{
     Attribute, Link, Parent, Span, SpanEvent, SpanId, SpanKind, SpanStatus, TraceId, Value,
@@ -23,8 +24,8 @@ pub(super) fn scope() -> InstrumentationScope {
         .build()
 }
 
-/// A span as the SDK's exporters take it.
-pub(super) fn span_data(span: &Span) -> SpanData {
+/// A span as the SDK's exporters take it. `details`: whether they are among its events.
+pub(super) fn span_data(span: &Span, details: Details) -> SpanData {
     let Span {
         process: _,
         trace_id: TraceId(trace_id),
@@ -39,20 +40,17 @@ pub(super) fn span_data(span: &Span) -> SpanData {
         events,
         links,
     } = span;
-    // A trace of its own is recorded as a whole: sampled. Beneath a caller's span the caller decides.
-    let flags = parent
-        .as_ref()
-        .map_or(TraceFlags::SAMPLED, |parent| TraceFlags::new(parent.flags));
     let trace_state = parent.as_ref().map(trace_state).unwrap_or_default();
     let mut span_links = SpanLinks::default();
     span_links.links = links.iter().map(link).collect();
     let mut span_events = SpanEvents::default();
-    span_events.events = events.iter().map(event).collect();
+    let events = events.iter().filter(|event| details.is_of_span(event));
+    span_events.events = events.map(event).collect();
     SpanData {
         span_context: SpanContext::new(
             OtelTraceId::from_bytes(*trace_id),
             OtelSpanId::from_bytes(*span_id),
-            flags,
+            flags(span),
             false,
             trace_state,
         ),
@@ -79,6 +77,12 @@ pub(super) fn span_data(span: &Span) -> SpanData {
         },
         instrumentation_scope: scope(),
     }
+}
+
+/// A trace of its own is recorded as a whole: sampled. Beneath a caller's span the caller decides.
+pub(super) fn flags(span: &Span) -> TraceFlags {
+    let parent = span.parent.as_ref();
+    parent.map_or(TraceFlags::SAMPLED, |parent| TraceFlags::new(parent.flags))
 }
 
 /// A resource as the SDK's exporters take it.

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::console::Console;
+use super::logs::Details;
 use super::metrics::{Collected, table};
 use super::queue::{Batching, Limits, Queue, count};
 use super::{Colour, Finished, Format, OpenError, Output, Report, WhenFull, otlp_json, spans};
@@ -51,11 +52,13 @@ struct Shared {
 }
 
 impl Writer {
-    /// Opens the output and starts the thread; `None` when nothing is to be written.
+    /// Opens the output and starts the thread; `None` when nothing is to be written. `details`: where they are told in OTLP
+    /// JSON; people have them with the span.
     pub(super) fn open(
         format: Format,
         output: Output,
         colour: Colour,
+        details: Details,
         when_full: WhenFull,
     ) -> Result<Option<Self>, OpenError> {
         let pretty = match format {
@@ -77,7 +80,7 @@ impl Writer {
             let colour = colour.decide(is_terminal, |name| std::env::var(name).ok());
             Form::Pretty(Console::new(colour))
         } else {
-            Form::OtlpJson
+            Form::OtlpJson(details)
         };
         Self::start(form, output, name, when_full).map(Some)
     }
@@ -179,21 +182,21 @@ impl Writer {
 #[derive(Debug)]
 enum Form {
     Pretty(Console),
-    OtlpJson,
+    OtlpJson(Details),
 }
 
 impl Form {
     fn write(&mut self, finished: &Finished, output: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Pretty(console) => console.write(finished, output),
-            Self::OtlpJson => otlp_json::write(finished, output),
+            Self::OtlpJson(details) => otlp_json::write(finished, *details, output),
         }
     }
 
     fn write_metrics(&self, collected: &Collected, output: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Pretty(_) => table(collected, output),
-            Self::OtlpJson => otlp_json::write_metrics(collected, output),
+            Self::OtlpJson(_) => otlp_json::write_metrics(collected, output),
         }
     }
 }
@@ -243,6 +246,7 @@ mod tests {
     use super::{Form, Writer};
     use crate::counters::Counter;
     use crate::enrich::Resource;
+    use crate::export::logs::Details;
     use crate::export::tests::{PATIENCE, process, span};
     use crate::export::{Colour, Finished, Format, Output, Report, WhenFull};
 
@@ -281,7 +285,7 @@ mod tests {
         let (_keep, go) = channel();
         let output = Box::new(Paused { waits, go });
         let writer = Writer::start(
-            Form::OtlpJson,
+            Form::OtlpJson(Details::OnSpan),
             output,
             "a terminal".to_owned(),
             WhenFull::DropOldest,
@@ -325,7 +329,7 @@ mod tests {
     #[test]
     fn a_reader_that_left_is_the_end_but_no_problem() {
         let writer = Writer::start(
-            Form::OtlpJson,
+            Form::OtlpJson(Details::OnSpan),
             Box::new(Gone),
             "a pipe".to_owned(),
             WhenFull::Wait,
@@ -346,7 +350,14 @@ mod tests {
     #[test]
     fn a_full_disk_is_told() {
         let full = Output::File("/dev/full".into());
-        let writer = Writer::open(Format::OtlpJson, full, Colour::Never, WhenFull::Wait).expect("it opens");
+        let writer = Writer::open(
+            Format::OtlpJson,
+            full,
+            Colour::Never,
+            Details::OnSpan,
+            WhenFull::Wait,
+        );
+        let writer = writer.expect("it opens");
         let writer = writer.expect("something is written");
         writer.span(finished(1));
         let report = end(writer, PATIENCE);

@@ -44,6 +44,8 @@ fn place(counter: Counter) -> Place {
         Counter::LostMapFull => part("lost_records", "{record}", "map_full"),
         Counter::SpansDroppedQueueFull => part("spans_dropped", "{span}", "queue_full"),
         Counter::SpansDroppedExport => part("spans_dropped", "{span}", "export"),
+        Counter::LogsDroppedQueueFull => part("log_records_dropped", "{record}", "queue_full"),
+        Counter::LogsDroppedExport => part("log_records_dropped", "{record}", "export"),
         Counter::ConnectionsWanted => part("connections_recognised", "{connection}", "bedrock"),
         Counter::ConnectionsIgnored => part("connections_recognised", "{connection}", "other"),
         Counter::Bytes => Place {

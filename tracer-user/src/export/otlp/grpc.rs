@@ -10,6 +10,8 @@ use std::time::Duration;
 use opentelemetry_otlp::{
     Compression, RetryPolicy, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
 };
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_sdk::Resource;
@@ -26,7 +28,7 @@ use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use super::USER_AGENT;
 use super::outcome::{Outcome, chain, excerpt, with_certificate_remedy};
-use super::settings::OtlpSettings;
+use super::settings::{OtlpSettings, Signal};
 use super::tls::{self, TlsError};
 
 /// Longest that finding and greeting a backend may take, within the timeout of the request.
@@ -119,18 +121,41 @@ impl GrpcTransport {
         if self.settings.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
-        let headers = MetadataMap::from_headers(self.settings.headers.0.clone());
-        let mut request = tonic::Request::from_parts(headers, Extensions::default(), request);
-        request.set_timeout(self.settings.timeout);
-        match client.export(request).await {
+        match client.export(self.request(request)).await {
             Ok(answer) => {
                 let partial = answer.into_inner().partial_success.unwrap_or_default();
-                Outcome::Accepted {
-                    rejected: u64::try_from(partial.rejected_data_points).unwrap_or(0),
-                    message: self.shown(&partial.error_message),
-                }
+                self.accepted(partial.rejected_data_points, &partial.error_message)
             }
             Err(status) => self.failed(&status),
+        }
+    }
+
+    /// Sends one request with log records, once.
+    pub(super) async fn send_logs(&self, request: ExportLogsServiceRequest) -> Outcome {
+        let mut client = LogsServiceClient::new(self.channel.clone());
+        if self.settings.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        match client.export(self.request(request)).await {
+            Ok(answer) => {
+                let partial = answer.into_inner().partial_success.unwrap_or_default();
+                self.accepted(partial.rejected_log_records, &partial.error_message)
+            }
+            Err(status) => self.failed(&status),
+        }
+    }
+
+    fn request<M>(&self, message: M) -> tonic::Request<M> {
+        let headers = MetadataMap::from_headers(self.settings.headers.0.clone());
+        let mut request = tonic::Request::from_parts(headers, Extensions::default(), message);
+        request.set_timeout(self.settings.timeout);
+        request
+    }
+
+    fn accepted(&self, rejected: i64, message: &str) -> Outcome {
+        Outcome::Accepted {
+            rejected: u64::try_from(rejected).unwrap_or(0),
+            message: self.shown(message),
         }
     }
 
@@ -187,7 +212,14 @@ impl GrpcTransport {
                 reason: format!("{reason}; are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?"),
             },
             "Unimplemented" | "NotFound" => Outcome::Refused {
-                reason: format!("{reason}; is this the address of its OTLP receiver for gRPC?"),
+                reason: match self.settings.signal {
+                    Signal::Traces | Signal::Metrics => {
+                        format!("{reason}; is this the address of its OTLP receiver for gRPC?")
+                    }
+                    Signal::Logs => format!(
+                        "{reason}; is this the address of its OTLP receiver for gRPC? If it takes no logs at all, set OTEL_LOGS_EXPORTER=none, and the content goes on events of spans"
+                    ),
+                },
             },
             "" => Outcome::Later {
                 reason: words,

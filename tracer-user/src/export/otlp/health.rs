@@ -1,4 +1,4 @@
-//! Whether the backend takes spans, told once when it changes and not for every batch.
+//! Whether the backend takes what it is sent, told once when it changes and not for every batch.
 
 use std::time::Instant;
 
@@ -6,6 +6,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(super) struct Health {
     backend: String,
+    /// What it is to take, for people.
+    load: &'static str,
     state: State,
 }
 
@@ -22,28 +24,30 @@ enum State {
 }
 
 impl Health {
-    pub(super) fn new(backend: String) -> Self {
+    pub(super) fn new(backend: String, load: &'static str) -> Self {
         Self {
             backend,
+            load,
             state: State::Unknown,
         }
     }
 
     /// It took spans; `lost` is how many were lost since the start.
     pub(super) fn up(&mut self, lost: u64) {
-        let backend = &self.backend;
-        match std::mem::replace(&mut self.state, State::Up) {
+        let Self { backend, load, .. } = &*self;
+        match self.state {
             State::Up => {}
-            State::Unknown => tracing::debug!("the OTLP backend {backend} takes spans"),
+            State::Unknown => tracing::debug!("the OTLP backend {backend} takes {load}"),
             State::Away { since, lost_before } | State::Refusing { since, lost_before } => {
                 let seconds = since.elapsed().as_secs();
                 let lost = lost.saturating_sub(lost_before);
                 // As loud as the line before it: who read that one waits for this one.
                 tracing::warn!(
-                    "the OTLP backend {backend} takes spans again after {seconds} s; {lost} spans were lost meanwhile"
+                    "the OTLP backend {backend} takes {load} again after {seconds} s; {lost} {load} were lost meanwhile"
                 );
             }
         }
+        self.state = State::Up;
     }
 
     /// It cannot be reached, or asks for patience.
@@ -54,8 +58,9 @@ impl Health {
         let (since, lost_before) = self.trouble_began(lost);
         self.state = State::Away { since, lost_before };
         tracing::warn!(
-            "the OTLP backend {} does not take spans: {reason}; tracing goes on, and spans are kept and sent again as long as there is room",
-            self.backend
+            "the OTLP backend {} does not take {load}: {reason}; tracing goes on, and {load} are kept and sent again as long as there is room",
+            self.backend,
+            load = self.load
         );
     }
 
@@ -67,8 +72,9 @@ impl Health {
         let (since, lost_before) = self.trouble_began(lost);
         self.state = State::Refusing { since, lost_before };
         tracing::warn!(
-            "the OTLP backend {} refuses spans: {reason}; tracing goes on, and refused spans are dropped and counted",
-            self.backend
+            "the OTLP backend {} refuses {load}: {reason}; tracing goes on, and refused {load} are dropped and counted",
+            self.backend,
+            load = self.load
         );
     }
 
@@ -111,7 +117,9 @@ mod tests {
             .with_target(false)
             .with_writer(move || writer.clone())
             .finish();
-        tracing::subscriber::with_default(subscriber, || story(&mut Health::new("http://b".to_owned())));
+        tracing::subscriber::with_default(subscriber, || {
+            story(&mut Health::new("http://b".to_owned(), "spans"));
+        });
         let bytes = log.0.lock().expect("nobody panics").clone();
         String::from_utf8(bytes)
             .expect("UTF-8")

@@ -14,11 +14,10 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{
     Compression, Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
 };
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
-use prost::Message as _;
+use prost::Message;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -121,8 +120,8 @@ impl HttpTransport {
         }
     }
 
-    /// Sends one request with metrics, once.
-    pub(super) async fn send_metrics(&self, request: &ExportMetricsServiceRequest) -> Outcome {
+    /// Sends one request with metrics or log records, once.
+    pub(super) async fn send_message(&self, request: &impl Message) -> Outcome {
         let body = request.encode_to_vec();
         let mut post = self
             .client
@@ -169,7 +168,7 @@ impl HttpTransport {
         location: Option<String>,
     ) -> Outcome {
         if status.is_success() {
-            // That of metrics has the same fields.
+            // Those of metrics and logs have the same fields.
             let partial = ExportTraceServiceResponse::decode(body)
                 .ok()
                 .and_then(|answer| answer.partial_success);
@@ -234,6 +233,9 @@ fn remedy(status: StatusCode, location: Option<String>, signal: Signal) -> Optio
                 Signal::Metrics => {
                     format!("{path}; if it takes no metrics at all, set OTEL_METRICS_EXPORTER=none")
                 }
+                Signal::Logs => format!(
+                    "{path}; if it takes no logs at all, set OTEL_LOGS_EXPORTER=none, and the content goes on events of spans"
+                ),
             })
         }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {

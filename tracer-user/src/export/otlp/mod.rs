@@ -1,4 +1,4 @@
-//! Sending spans and metrics to an OpenTelemetry backend.
+//! Sending spans, log records and metrics to an OpenTelemetry backend.
 //!
 //! `opentelemetry-otlp` makes the requests. Its exporter carries one resource, so there is one request for each process in
 //! a batch; all of them share one pool of connections, and an exporter costs nothing to make beside that. Retrying is done
@@ -21,12 +21,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use tokio::runtime::Runtime;
 
-use super::{Finished, OpenError, Report, WhenFull, spans};
+use super::logs::Details;
+use super::{Finished, OpenError, Report, WhenFull};
 use crate::counters::Counter;
 use grpc::GrpcTransport;
 use http::HttpTransport;
@@ -45,9 +47,45 @@ const USER_AGENT: &str = concat!("geophone/", env!("CARGO_PKG_VERSION"));
 /// How long a thread that was told to stop may take to do so.
 const STOPPING_MAX: Duration = Duration::from_secs(1);
 
+/// What is sent of the spans that are handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Load {
+    /// The spans.
+    Spans(Details),
+    /// Their details, as log records.
+    Records,
+}
+
+impl Load {
+    /// One of them, for people.
+    fn one(self) -> &'static str {
+        match self {
+            Self::Spans(_) => "span",
+            Self::Records => "log record",
+        }
+    }
+
+    /// Many of them, for people.
+    fn many(self) -> &'static str {
+        match self {
+            Self::Spans(_) => "spans",
+            Self::Records => "log records",
+        }
+    }
+
+    /// A number of them in words.
+    fn counted(self, number: u64) -> String {
+        match number {
+            1 => format!("1 {} was", self.one()),
+            number => format!("{number} {} were", self.many()),
+        }
+    }
+}
+
 /// Hands spans to the sending thread.
 #[derive(Debug)]
 pub(super) struct Otlp {
+    load: Load,
     shared: Arc<Shared>,
     ended: Receiver<()>,
     /// The address, for people.
@@ -81,15 +119,22 @@ impl Transport {
 
     async fn send_metrics(&self, request: ExportMetricsServiceRequest) -> Outcome {
         match self {
-            Self::Http(transport) => transport.send_metrics(&request).await,
+            Self::Http(transport) => transport.send_message(&request).await,
             Self::Grpc(transport) => transport.send_metrics(request).await,
+        }
+    }
+
+    async fn send_logs(&self, request: ExportLogsServiceRequest) -> Outcome {
+        match self {
+            Self::Http(transport) => transport.send_message(&request).await,
+            Self::Grpc(transport) => transport.send_logs(request).await,
         }
     }
 }
 
 impl Otlp {
     /// Sets up the connection, without making one, and starts the thread.
-    pub(super) fn open(settings: OtlpSettings, when_full: WhenFull) -> Result<Self, OpenError> {
+    pub(super) fn open(settings: OtlpSettings, load: Load, when_full: WhenFull) -> Result<Self, OpenError> {
         let backend = settings.shown_endpoint();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -107,9 +152,12 @@ impl Otlp {
         let (sender, ended) = sync_channel(1);
         let (worker, name) = (Arc::clone(&shared), backend.clone());
         thread::Builder::new()
-            .name("otlp".to_owned())
+            .name(match load {
+                Load::Spans(_) => "otlp".to_owned(),
+                Load::Records => "otlp-logs".to_owned(),
+            })
             .spawn(move || {
-                runtime.block_on(worker::run(&worker, &transport, name));
+                runtime.block_on(worker::run(&worker, &transport, load, name));
                 // Spans that come from now on are lost.
                 worker.queue.close();
                 // A name that is being looked up would hold up the end.
@@ -119,6 +167,7 @@ impl Otlp {
             })
             .map_err(OpenError::Thread)?;
         Ok(Self {
+            load,
             shared,
             ended,
             backend,
@@ -152,6 +201,7 @@ impl Otlp {
     /// Sends what is left, until the deadline.
     pub(super) fn shutdown(self, deadline: Instant, report: &mut Report) {
         let Self {
+            load,
             shared,
             ended,
             backend,
@@ -165,27 +215,34 @@ impl Otlp {
         }
         let (sent, refused, dropped) = (shared.sent(), shared.refused(), shared.queue.dropped());
         let unsent = shared.accepted().saturating_sub(sent + refused + dropped);
-        report.exported += sent;
-        report.counters.add(Counter::SpansDroppedExport, unsent + refused);
-        report.counters.add(Counter::SpansDroppedQueueFull, dropped);
+        let (by_backend, by_queue) = match load {
+            Load::Spans(_) => {
+                report.exported += sent;
+                (Counter::SpansDroppedExport, Counter::SpansDroppedQueueFull)
+            }
+            Load::Records => (Counter::LogsDroppedExport, Counter::LogsDroppedQueueFull),
+        };
+        report.counters.add(by_backend, unsent + refused);
+        report.counters.add(by_queue, dropped);
         let trouble = shared
             .trouble()
             .unwrap_or_else(|| "there was no time left".to_owned());
         if unsent > 0 {
             report.problems.push(format!(
                 "{} not sent to {backend} before the end: {trouble}",
-                spans(unsent)
+                load.counted(unsent)
             ));
         }
         if refused > 0 {
-            report
-                .problems
-                .push(format!("{} refused by {backend}: {trouble}", spans(refused)));
+            report.problems.push(format!(
+                "{} refused by {backend}: {trouble}",
+                load.counted(refused)
+            ));
         }
         if dropped > 0 {
             report.problems.push(format!(
                 "{} dropped since {backend} did not take them as fast as they came: {trouble}",
-                spans(dropped)
+                load.counted(dropped)
             ));
         }
     }

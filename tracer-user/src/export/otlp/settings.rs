@@ -1,7 +1,7 @@
 //! The standard environment variables of OTLP exporters.
 //!
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>. For every variable the one of the signal
-//! (`OTEL_EXPORTER_OTLP_TRACES_…`, `OTEL_EXPORTER_OTLP_METRICS_…`) goes before the general one (`OTEL_EXPORTER_OTLP_…`), and an
+//! (`OTEL_EXPORTER_OTLP_TRACES_…`, `OTEL_EXPORTER_OTLP_METRICS_…`, `OTEL_EXPORTER_OTLP_LOGS_…`) goes before the general one (`OTEL_EXPORTER_OTLP_…`), and an
 //! empty one is as if unset.
 //! A value that cannot be followed is an error, never ignored: spans that quietly go nowhere are worse than no start.
 
@@ -29,6 +29,8 @@ pub enum Signal {
     Traces,
     /// Metrics.
     Metrics,
+    /// Log records.
+    Logs,
 }
 
 impl Signal {
@@ -37,6 +39,7 @@ impl Signal {
         match self {
             Self::Traces => "v1/traces",
             Self::Metrics => "v1/metrics",
+            Self::Logs => "v1/logs",
         }
     }
 
@@ -180,6 +183,7 @@ pub enum OtlpSettingsError {
 struct Variable {
     traces: &'static str,
     metrics: &'static str,
+    logs: &'static str,
     general: &'static str,
 }
 
@@ -188,6 +192,7 @@ macro_rules! variable {
         Variable {
             traces: concat!("OTEL_EXPORTER_OTLP_TRACES_", $name),
             metrics: concat!("OTEL_EXPORTER_OTLP_METRICS_", $name),
+            logs: concat!("OTEL_EXPORTER_OTLP_LOGS_", $name),
             general: concat!("OTEL_EXPORTER_OTLP_", $name),
         }
     };
@@ -208,6 +213,7 @@ impl Variable {
         match signal {
             Signal::Traces => self.traces,
             Signal::Metrics => self.metrics,
+            Signal::Logs => self.logs,
         }
     }
 

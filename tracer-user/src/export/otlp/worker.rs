@@ -11,12 +11,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
 
-use super::Transport;
 use super::health::Health;
 use super::outcome::Outcome;
+use super::{Load, Transport};
 use crate::enrich::Resource;
 use crate::export::queue::{Batching, Limits, Queue, count};
-use crate::export::{Finished, WhenFull, transform};
+use crate::export::{Finished, WhenFull, logs, transform};
 
 /// What is kept while a backend is slow or away.
 const QUEUE: Limits = Limits {
@@ -122,18 +122,18 @@ impl Shared {
 }
 
 /// Sends until the queue is closed and empty, or there is no more time.
-pub(super) async fn run(shared: &Shared, transport: &Transport, backend: String) {
+pub(super) async fn run(shared: &Shared, transport: &Transport, load: Load, backend: String) {
     tokio::select! {
-        () = send_all(shared, transport, backend) => {}
+        () = send_all(shared, transport, load, backend) => {}
         () = shared.giving_up.notified() => {}
     }
 }
 
-async fn send_all(shared: &Shared, transport: &Transport, backend: String) {
-    let mut health = Health::new(backend);
+async fn send_all(shared: &Shared, transport: &Transport, load: Load, backend: String) {
+    let mut health = Health::new(backend, load.many());
     let mut failures = 0_u32;
     while let Some(batch) = shared.queue.batch(BATCHING).await {
-        let Some(later) = send_batch(shared, transport, &mut health, batch).await else {
+        let Some(later) = send_batch(shared, transport, load, &mut health, batch).await else {
             failures = 0;
             continue;
         };
@@ -168,6 +168,7 @@ struct Later {
 async fn send_batch(
     shared: &Shared,
     transport: &Transport,
+    load: Load,
     health: &mut Health,
     batch: Vec<Finished>,
 ) -> Option<Later> {
@@ -180,7 +181,7 @@ async fn send_batch(
             && running.len() < CONCURRENT_MAX
             && let Some(request) = waiting.pop_front()
         {
-            running.push(send(transport, request));
+            running.push(send(transport, load, request));
         }
         let Some((request, outcome)) = running.next().await else {
             break;
@@ -215,7 +216,10 @@ async fn send_batch(
                     }
                 } else {
                     shared.queue.done(&spans);
-                    let reason = format!("{reason}, for a single span; raise the limit of the backend");
+                    let reason = format!(
+                        "{reason}, for a single {}; raise the limit of the backend",
+                        load.one()
+                    );
                     refuse(shared, health, count(spans.len()), reason);
                 }
             }
@@ -232,14 +236,16 @@ async fn send_batch(
     later
 }
 
-async fn send(transport: &Transport, request: Request) -> (Request, Outcome) {
-    let resource = transform::sdk_resource(&request.resource);
-    let spans = request
-        .spans
-        .iter()
-        .map(|finished| transform::span_data(&finished.span))
-        .collect();
-    let outcome = transport.send(&resource, spans).await;
+async fn send(transport: &Transport, load: Load, request: Request) -> (Request, Outcome) {
+    let spans = request.spans.iter().map(|finished| &*finished.span);
+    let outcome = match load {
+        Load::Spans(details) => {
+            let resource = transform::sdk_resource(&request.resource);
+            let spans = spans.map(|span| transform::span_data(span, details)).collect();
+            transport.send(&resource, spans).await
+        }
+        Load::Records => transport.send_logs(logs::request(&request.resource, spans)).await,
+    };
     (request, outcome)
 }
 

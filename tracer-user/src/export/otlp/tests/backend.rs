@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -68,6 +69,11 @@ impl Received {
     /// The body of a request with metrics.
     pub(super) fn metrics(&self) -> ExportMetricsServiceRequest {
         ExportMetricsServiceRequest::decode(&self.bytes[..]).expect("a request with metrics")
+    }
+
+    /// The body of a request with log records.
+    pub(super) fn logs(&self) -> ExportLogsServiceRequest {
+        ExportLogsServiceRequest::decode(&self.bytes[..]).expect("a request with log records")
     }
 
     pub(super) fn spans(&self) -> usize {
@@ -215,7 +221,8 @@ async fn answer(
     } else {
         body.to_vec()
     };
-    let traces = if parts.uri.path().ends_with("/v1/metrics") {
+    let path = parts.uri.path();
+    let traces = if path.ends_with("/v1/metrics") || path.ends_with("/v1/logs") {
         ExportTraceServiceRequest::default()
     } else {
         ExportTraceServiceRequest::decode(&body[..])?

@@ -15,11 +15,10 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data as Kind;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use super::backend::{Answer, Backend, Received};
-use super::{PATIENCE, process};
+use super::{PATIENCE, beside_grpc, process};
 use crate::bedrock::histogram::{Buckets, Histogram};
 use crate::counters::Counter;
 use crate::export::{Format, Health, MetricSettings, OtlpSettings, OutletSettings, Outlets, Report, Signal};
@@ -245,46 +244,19 @@ impl MetricsService for Service {
 
 /// Sends metrics to a server for gRPC. What it got, and the report.
 fn send_by_grpc(refusal: Option<Status>) -> (Vec<(MetadataMap, ExportMetricsServiceRequest)>, Report) {
-    let (ready, is_ready) = channel();
     let (sender, received) = channel();
-    let (running, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async move {
-            let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a port");
-            ready
-                .send(incoming.local_addr().expect("it is bound"))
-                .expect("the test waits");
-            let service = MetricsServiceServer::new(Service { sender, refusal })
-                .accept_compressed(CompressionEncoding::Gzip);
-            let serving = Server::builder()
-                .add_service(service)
-                .serve_with_incoming(incoming);
-            tokio::select! {
-                result = serving => result.expect("it serves"),
-                // The test is over.
-                _ = stopped => {}
-            }
-        });
-    });
-    let address = is_ready.recv_timeout(PATIENCE).expect("the server starts");
-    let report = send(
-        &[
+    let service =
+        MetricsServiceServer::new(Service { sender, refusal }).accept_compressed(CompressionEncoding::Gzip);
+    let report = beside_grpc(Server::builder().add_service(service), |address| {
+        let endpoint = format!("http://{address}");
+        let variables = [
             ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"),
-            (
-                "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-                &format!("http://{address}"),
-            ),
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", &endpoint),
             ("OTEL_EXPORTER_OTLP_HEADERS", "organization=default"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
-        ],
-        PATIENCE,
-    );
-    drop(running);
-    server.join().expect("the server ends");
+        ];
+        send(&variables, PATIENCE)
+    });
     (received.try_iter().collect(), report)
 }
 
