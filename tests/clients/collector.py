@@ -1,10 +1,11 @@
 """An OTLP collector that shares no code with geophone: it decodes with the opentelemetry-proto package.
 
-    collector.py http|grpc [--certificate PEM --key PEM] [--path /v1/traces] [--metrics] [--header NAME=VALUE]
-                           [--unavailable N] [--reject] [--slow SECONDS]
+    collector.py http|grpc [--certificate PEM --key PEM] [--path /v1/traces] [--metrics] [--logs]
+                           [--header NAME=VALUE] [--unavailable N] [--reject] [--slow SECONDS]
 
 Prints one JSON line when it listens, `{"port": N}`; one for every request, `{"request": {…}}`; and one for every span it
-accepted, `{"span": {…}}`. Of requests with metrics it tells nothing but, with --metrics, the metrics: `{"metric": {…}}`. Ends when standard input closes.
+accepted, `{"span": {…}}`. Of requests with metrics it tells nothing but, with --metrics, the metrics: `{"metric": {…}}`; of those with log
+records likewise, with --logs: `{"log": {…}}`. Ends when standard input closes.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
@@ -29,6 +31,7 @@ parser.add_argument("--path", default="/v1/traces", help="the one path that is s
 parser.add_argument("--header", help="NAME=VALUE that every request must carry")
 parser.add_argument("--unavailable", type=int, default=0, help="answer so many requests with 503 or UNAVAILABLE first")
 parser.add_argument("--metrics", action="store_true", help="tell of metrics")
+parser.add_argument("--logs", action="store_true", help="tell of log records")
 parser.add_argument("--reject", action="store_true", help="answer every request with 400 or INVALID_ARGUMENT")
 parser.add_argument("--slow", type=float, default=0, help="seconds to take for every request")
 options = parser.parse_args()
@@ -106,6 +109,24 @@ def accept_metrics(request):
                     say({"metric": told})
 
 
+def accept_logs(request):
+    if not options.logs:
+        return
+    for of_resource in request.resource_logs:
+        resource = attributes_of(of_resource.resource.attributes)
+        for of_scope in of_resource.scope_logs:
+            for record in of_scope.log_records:
+                say({"log": {
+                    "resource": resource,
+                    "event": record.event_name,
+                    "severity": record.severity_number,
+                    "time": record.time_unix_nano,
+                    "trace_id": record.trace_id.hex(),
+                    "span_id": record.span_id.hex(),
+                    "attributes": attributes_of(record.attributes),
+                }})
+
+
 def verdict(headers):
     """What to answer: "accept", "unavailable", "reject" or "unauthorised"."""
     global unavailable_left
@@ -130,7 +151,10 @@ class Handler(BaseHTTPRequestHandler):
         if headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         if self.path.endswith("/v1/metrics"):
-            self.take_metrics(body)
+            self.take(metrics_service_pb2.ExportMetricsServiceRequest(), body, accept_metrics)
+            return
+        if self.path.endswith("/v1/logs"):
+            self.take(logs_service_pb2.ExportLogsServiceRequest(), body, accept_logs)
             return
         decision = verdict(headers) if self.path == options.path else "not found"
         status = {"accept": 200, "unavailable": 503, "reject": 400, "unauthorised": 401, "not found": 404}[decision]
@@ -149,10 +173,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    def take_metrics(self, body):
-        request = metrics_service_pb2.ExportMetricsServiceRequest()
+    def take(self, request, body, accept):
         request.ParseFromString(body)
-        accept_metrics(request)
+        accept(request)
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -165,6 +188,12 @@ class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
     def Export(self, request, context):
         accept_metrics(request)
         return metrics_service_pb2.ExportMetricsServiceResponse()
+
+
+class Logs(logs_service_pb2_grpc.LogsServiceServicer):
+    def Export(self, request, context):
+        accept_logs(request)
+        return logs_service_pb2.ExportLogsServiceResponse()
 
 
 class Service(trace_service_pb2_grpc.TraceServiceServicer):
@@ -198,6 +227,7 @@ def serve_grpc():
     server = grpc.server(futures.ThreadPoolExecutor(4))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Service(), server)
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)
+    logs_service_pb2_grpc.add_LogsServiceServicer_to_server(Logs(), server)
     if options.certificate:
         with open(options.key, "rb") as key, open(options.certificate, "rb") as certificate:
             credentials = grpc.ssl_server_credentials([(key.read(), certificate.read())])

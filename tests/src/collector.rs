@@ -45,6 +45,24 @@ pub enum Told {
     Span(Box<Span>),
     /// A point of a metric came; told with `--metrics` alone.
     Metric(Value),
+    /// A log record came; told with `--logs` alone.
+    Log(Value),
+}
+
+impl Told {
+    fn of(line: &str) -> Result<Self> {
+        let mut told: Value = serde_json::from_str(line)?;
+        if let Some(span) = told.get_mut("span") {
+            return Ok(Self::Span(Box::new(serde_json::from_value(span.take())?)));
+        }
+        if let Some(metric) = told.get_mut("metric") {
+            return Ok(Self::Metric(metric.take()));
+        }
+        if let Some(record) = told.get_mut("log") {
+            return Ok(Self::Log(record.take()));
+        }
+        Ok(Self::Request(told["request"].take()))
+    }
 }
 
 impl Collector {
@@ -84,14 +102,7 @@ impl Collector {
             .program
             .line()?
             .with_context(|| format!("the collector ended:\n{}", self.program.stderr()))?;
-        let mut told: Value = serde_json::from_str(&line)?;
-        if let Some(span) = told.get_mut("span") {
-            return Ok(Told::Span(Box::new(serde_json::from_value(span.take())?)));
-        }
-        if let Some(metric) = told.get_mut("metric") {
-            return Ok(Told::Metric(metric.take()));
-        }
-        Ok(Told::Request(told["request"].take()))
+        Told::of(&line)
     }
 
     /// Waits for so many spans; beside them the requests that came.
@@ -101,35 +112,43 @@ impl Collector {
             match self.next()? {
                 Told::Request(request) => requests.push(request),
                 Told::Span(span) => spans.push(*span),
-                Told::Metric(_) => {}
+                Told::Metric(_) | Told::Log(_) => {}
             }
         }
         Ok((spans, requests))
     }
 
     /// Ends it; every point of a metric that it told and that was not read before.
-    pub fn finish_with_metrics(mut self) -> Result<Vec<Value>> {
-        self.program.close_stdin();
-        let mut points = Vec::new();
-        for line in self.program.remaining_lines()? {
-            let mut told: Value = serde_json::from_str(&line)?;
-            if let Some(point) = told.get_mut("metric") {
-                points.push(point.take());
-            }
-        }
-        Ok(points)
+    pub fn finish_with_metrics(self) -> Result<Vec<Value>> {
+        let points = self.rest()?.into_iter().filter_map(|told| match told {
+            Told::Metric(point) => Some(point),
+            Told::Request(_) | Told::Span(_) | Told::Log(_) => None,
+        });
+        Ok(points.collect())
     }
 
-    /// Ends it; everything it told that was not read before.
-    pub fn finish(mut self) -> Result<Vec<Span>> {
-        self.program.close_stdin();
-        let mut spans = Vec::new();
-        for line in self.program.remaining_lines()? {
-            let mut told: Value = serde_json::from_str(&line)?;
-            if let Some(span) = told.get_mut("span") {
-                spans.push(serde_json::from_value(span.take())?);
+    /// Ends it; every span and log record that it told and that was not read before.
+    pub fn finish_with_logs(self) -> Result<(Vec<Span>, Vec<Value>)> {
+        let (mut spans, mut records) = (Vec::new(), Vec::new());
+        for told in self.rest()? {
+            match told {
+                Told::Span(span) => spans.push(*span),
+                Told::Log(record) => records.push(record),
+                Told::Request(_) | Told::Metric(_) => {}
             }
         }
+        Ok((spans, records))
+    }
+
+    /// Ends it; every span that it told and that was not read before.
+    pub fn finish(self) -> Result<Vec<Span>> {
+        let (spans, _) = self.finish_with_logs()?;
         Ok(spans)
+    }
+
+    fn rest(mut self) -> Result<Vec<Told>> {
+        self.program.close_stdin();
+        let lines = self.program.remaining_lines()?;
+        lines.iter().map(|line| Told::of(line)).collect()
     }
 }

@@ -212,6 +212,54 @@ fn cached(usage: &Usage) -> u64 {
     usage.cache_read.unwrap_or(0) + usage.cache_write.unwrap_or(0)
 }
 
+#[test]
+fn what_was_said_arrives_as_log_records_beside_the_spans() -> Result<()> {
+    for protocol in [Protocol::Http, Protocol::Grpc] {
+        let collector = Collector::start(protocol, None, &["--logs"])?;
+        let environment = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint(&collector, "http", "")),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.name().to_owned()),
+            (
+                "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+                "EVENT_ONLY".to_owned(),
+            ),
+        ];
+        let (served, said) = replay_with(&environment)?;
+        let (spans, records) = collector.finish_with_logs()?;
+        ensure!(
+            records.len() == served.len() && spans.len() == served.len(),
+            "{} served, {} spans, {records:#?}; {said}",
+            served.len(),
+            spans.len()
+        );
+        for served in &served {
+            let record = records
+                .iter()
+                .find(|record| record["attributes"]["aws.request_id"] == served.request_id.as_str())
+                .context("a call without a record")?;
+            assert_eq!(record["event"], "gen_ai.client.inference.operation.details");
+            assert_eq!(record["severity"], 5);
+            assert_eq!(record["resource"]["service.name"], tapped::SERVICE);
+            let attributes = &record["attributes"];
+            assert_eq!(attributes["gen_ai.input.messages"][0]["role"], "user");
+            let answer = &attributes["gen_ai.output.messages"];
+            if served.error.is_none() {
+                assert_eq!(answer[0]["parts"][0]["content"], served.text.as_str());
+            } else {
+                assert!(answer.is_null(), "{answer}");
+            }
+            let span = spans
+                .iter()
+                .find(|span| record["span_id"] == span.span_id.as_str())
+                .context("a record of no span")?;
+            assert_eq!(record["trace_id"], span.trace_id.as_str());
+            assert!(span.events.is_empty(), "it is told once: {span:?}");
+            assert_eq!(span.text("gen_ai.input.messages"), None);
+        }
+    }
+    Ok(())
+}
+
 /// Runs a client under `geophone exec`, and has Prometheus look at it meanwhile.
 #[test]
 fn prometheus_sees_a_live_run() -> Result<()> {
