@@ -108,6 +108,7 @@ fn record(file: &Path, exchanges: usize, http: Http) -> Result<u64> {
         environment: Vec::new(),
         cgroup: "/".into(),
         pod: None,
+        withheld: tracer_user::event::pod::Wishes::default(),
     })))?;
     let connection = ConnectionKey {
         process,

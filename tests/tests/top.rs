@@ -190,6 +190,7 @@ fn calls() -> Vec<ProbeEvent<'static>> {
             environment: Vec::new(),
             cgroup: String::new(),
             pod: None,
+            withheld: tracer_user::event::pod::Wishes::default(),
         })),
     ];
     let asked = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;

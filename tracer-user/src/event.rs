@@ -11,7 +11,7 @@ pub mod script;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use pod::Pod;
+use pod::{Pod, Wishes};
 
 /// Nanoseconds of the kernel's `CLOCK_MONOTONIC`, as `bpf_ktime_get_ns` gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -101,6 +101,20 @@ pub struct Process {
     pub cgroup: String,
     /// The pod that it runs in, once the API server was asked and has answered.
     pub pod: Option<Arc<Pod>>,
+    /// What the operator's rules keep back of it. Beside what its pod does not want; not recorded.
+    pub withheld: Wishes,
+}
+
+impl Process {
+    /// Whether there is to be no telemetry of it, by its own pod or by a rule.
+    pub fn is_left_alone(&self) -> bool {
+        self.withheld.untraced || self.pod.as_ref().is_some_and(|pod| pod.wishes.untraced)
+    }
+
+    /// Whether its prompts and completions are to stay away, by its own pod or by a rule.
+    pub fn keeps_content_back(&self) -> bool {
+        self.withheld.without_content || self.pod.as_ref().is_some_and(|pod| pod.wishes.without_content)
+    }
 }
 
 /// One TLS connection of one process. Never a thread, never a file descriptor.

@@ -460,6 +460,7 @@ fn a_call() -> Vec<ProbeEvent<'static>> {
             environment: Vec::new(),
             cgroup: String::new(),
             pod: None,
+            withheld: tracer_user::event::pod::Wishes::default(),
         })),
         ProbeEvent::Open {
             connection,

@@ -74,6 +74,7 @@ fn write(tapped: &[Tapped], file: File) -> Result<()> {
         environment: vec![("OTEL_SERVICE_NAME".to_owned(), SERVICE.to_owned())],
         cgroup: "/".to_owned(),
         pod: None,
+        withheld: tracer_user::event::pod::Wishes::default(),
     })))?;
     let mut offsets = BTreeMap::new();
     for Tapped {

@@ -99,6 +99,7 @@ impl<'a> Event<'a> {
                     environment,
                     cgroup,
                     pod,
+                    withheld: _,
                 } = &**process;
                 Self::Process {
                     pid: key.pid,
@@ -171,6 +172,7 @@ impl<'a> From<Event<'a>> for ProbeEvent<'a> {
                 environment,
                 cgroup,
                 pod: pod.map(|pod| Arc::new(*pod)),
+                withheld: crate::event::pod::Wishes::default(),
             })),
             Event::ProcessExit { pid, start, time } => ProbeEvent::ProcessExit {
                 process: ProcessKey { pid, start_ns: start },

@@ -437,6 +437,7 @@ fn a_short_run() -> Vec<ProbeEvent<'static>> {
             environment: vec![("OTEL_SERVICE_NAME".to_owned(), "checkout".to_owned())],
             cgroup: "/system.slice/docker-0123.scope".to_owned(),
             pod: Some(Arc::new(pod())),
+            withheld: Wishes::default(),
         })),
         ProbeEvent::Open {
             connection: CONNECTION,
@@ -546,6 +547,7 @@ fn any_process() -> impl Strategy<Value = Process> {
                 environment,
                 cgroup,
                 pod: None,
+                withheld: Wishes::default(),
             },
         )
 }

@@ -42,6 +42,8 @@ pub(super) fn attributes(pod: &Pod) -> Vec<(String, Value)> {
         container,
         attributes: annotated,
         wishes: _,
+        labels: _,
+        awaits_namespace: _,
     } = pod;
     let mut attributes = Vec::new();
     let mut text = |key: &str, value: &str| {

@@ -25,6 +25,7 @@ fn worker() -> Process {
         environment: Vec::new(),
         cgroup: text("/system.slice/chat.service"),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     }
 }
 
@@ -235,6 +236,7 @@ fn a_process_that_was_gone_too_soon_still_has_a_name() {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     };
     let resource = Resource::of(&process, None);
     assert_eq!(resource.service_name, "unknown_service");

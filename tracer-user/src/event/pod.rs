@@ -1,5 +1,7 @@
 //! What a Kubernetes API server says of the pod that a process runs in.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A pod and one of its containers, as far as telemetry speaks of them. What is not known is empty.
@@ -22,8 +24,14 @@ pub struct Pod {
     pub container: Option<Container>,
     /// Attributes that annotations set (`resource.opentelemetry.io/NAME`).
     pub attributes: Vec<(String, String)>,
-    /// What the pod does not want.
+    /// What the pod or its namespace does not want.
     pub wishes: Wishes,
+    /// `metadata.labels`, for rules alone: no outlet tells them and no recording has them.
+    #[serde(skip)]
+    pub labels: BTreeMap<String, String>,
+    /// Its namespace was not told of yet, so that nobody knows what that wishes.
+    #[serde(skip)]
+    pub awaits_namespace: bool,
 }
 
 /// One container of a pod.
@@ -65,7 +73,8 @@ pub enum WorkloadKind {
     ReplicationController,
 }
 
-/// What a pod asks to be left out. It can only take away from what the operator of geophone allows.
+/// What is to be left out, as a pod, its namespace or a rule of the operator says. It can only take away from what geophone
+/// was told to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Wishes {
@@ -73,4 +82,15 @@ pub struct Wishes {
     pub untraced: bool,
     /// No prompts and completions.
     pub without_content: bool,
+}
+
+impl Wishes {
+    /// What either of two keeps back.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            untraced: self.untraced || other.untraced,
+            without_content: self.without_content || other.without_content,
+        }
+    }
 }

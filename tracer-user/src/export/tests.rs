@@ -20,6 +20,7 @@ pub(super) fn process(pid: u32, name: &str) -> Arc<Process> {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     })
 }
 

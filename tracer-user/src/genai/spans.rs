@@ -97,10 +97,9 @@ impl Spans {
         span_of(call, &self.host, process, &options)
     }
 
-    /// What the telemetry of a process is to look like: its pod may keep content back.
+    /// What the telemetry of a process is to look like: its pod or a rule may keep content back.
     fn options_of(&self, process: &Process) -> Cow<'_, Options> {
-        let wants_content = process.pod.as_ref().is_none_or(|pod| !pod.wishes.without_content);
-        if wants_content {
+        if !process.keeps_content_back() {
             return Cow::Borrowed(&self.options);
         }
         Cow::Owned(Options {
@@ -129,12 +128,11 @@ impl Spans {
             .unwrap_or_else(|| Arc::new(unknown(key)))
     }
 
-    /// Whether the pod of a process does not want any telemetry.
+    /// Whether there is to be no telemetry of a process.
     pub fn is_left_alone(&self, process: ProcessKey) -> bool {
         self.processes
             .get(&process)
-            .and_then(|process| process.pod.as_ref())
-            .is_some_and(|pod| pod.wishes.untraced)
+            .is_some_and(|process| process.is_left_alone())
     }
 
     fn make_room(&mut self) {
@@ -161,5 +159,6 @@ fn unknown(key: ProcessKey) -> Process {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     }
 }

@@ -33,6 +33,7 @@ fn process() -> Process {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     }
 }
 

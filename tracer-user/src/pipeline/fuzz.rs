@@ -50,6 +50,7 @@ fn trace(calls: &[Call<'_>], size: usize, content: bool) -> Vec<String> {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     };
     let beginning = [ProbeEvent::Host(host), ProbeEvent::Process(Arc::new(process))];
     let events = events(calls, size).into_iter().map(|(_, event)| event);

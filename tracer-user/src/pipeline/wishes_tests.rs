@@ -1,4 +1,4 @@
-//! A pod may take away from what is told of it, never add to it.
+//! A pod may take away from what is told of it, never add to it; so may the operator's rules.
 
 use std::sync::Arc;
 
@@ -46,6 +46,10 @@ impl Sink for Taken {
 }
 
 fn process(wishes: Wishes) -> ProbeEvent<'static> {
+    told(wishes, Wishes::default())
+}
+
+fn told(of_pod: Wishes, withheld: Wishes) -> ProbeEvent<'static> {
     ProbeEvent::Process(Arc::new(Process {
         key: PROCESS,
         parent_pid: 1,
@@ -54,9 +58,10 @@ fn process(wishes: Wishes) -> ProbeEvent<'static> {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: Some(Arc::new(Pod {
-            wishes,
+            wishes: of_pod,
             ..Pod::default()
         })),
+        withheld,
     }))
 }
 
@@ -167,4 +172,41 @@ fn a_call_under_way_is_shown_no_more_once_its_pod_wants_no_telemetry() {
     assert_eq!(pipeline.under_way().count(), 1);
     pipeline.push(&process(wish), &mut taken);
     assert_eq!(pipeline.under_way().count(), 0);
+}
+
+#[test]
+fn what_a_rule_keeps_back_stays_away_whatever_the_pod_says() {
+    let mut taken = Taken::default();
+    for (withheld, spans) in [
+        (
+            Wishes {
+                without_content: true,
+                ..Wishes::default()
+            },
+            1,
+        ),
+        (
+            Wishes {
+                untraced: true,
+                ..Wishes::default()
+            },
+            0,
+        ),
+    ] {
+        let mut pipeline = Pipeline::new(Settings {
+            content: Capture::Span,
+            ..Settings::default()
+        });
+        taken.spans.clear();
+        for event in [
+            told(Wishes::default(), withheld),
+            data(Direction::Write, REQUEST),
+            data(Direction::Read, ANSWER),
+        ] {
+            pipeline.push(&event, &mut taken);
+        }
+        pipeline.finish(&mut taken);
+        assert_eq!(taken.spans.len(), spans);
+        assert!(!format!("{:?}", taken.spans).contains("canary"));
+    }
 }

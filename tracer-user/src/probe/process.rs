@@ -132,6 +132,7 @@ impl Processes {
             environment,
             cgroup,
             pod: None,
+            withheld: crate::event::pod::Wishes::default(),
         })
     }
 

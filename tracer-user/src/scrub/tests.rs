@@ -335,6 +335,7 @@ fn a_process_told_again_loses_nothing_that_is_under_way() {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     })));
     let rest = data(0, 24, b"\"b\"}");
     assert_eq!(scrubber.scrub(rest.clone()), rest);

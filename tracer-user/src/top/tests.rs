@@ -39,6 +39,7 @@ fn process(pid: u32, name: &str) -> Arc<Process> {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     })
 }
 

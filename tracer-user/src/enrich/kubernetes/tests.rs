@@ -50,6 +50,7 @@ fn process(number: u8) -> Arc<Process> {
         environment: Vec::new(),
         cgroup: format!("/kubepods.slice/kubepods-pod{pod}.slice/cri-containerd-{container}.scope"),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     })
 }
 

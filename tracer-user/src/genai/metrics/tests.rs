@@ -32,6 +32,7 @@ fn process(pid: u32) -> Arc<Process> {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     })
 }
 

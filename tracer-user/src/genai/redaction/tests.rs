@@ -267,6 +267,7 @@ fn traced(play: &mut Play, redaction: Redaction) -> Span {
         environment: Vec::new(),
         cgroup: String::new(),
         pod: None,
+        withheld: crate::event::pod::Wishes::default(),
     };
     let options = Options {
         capture: Capture::Span,
