@@ -37,7 +37,10 @@ pub(crate) fn set_up(file: &str) -> Result<PathBuf> {
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let file = target.join(file);
     if !file.exists() {
-        bail!("there is no {}: run `cargo xtask setup` first", file.display());
+        bail!(
+            "there is no {}: run `cargo xtask setup` (or `cargo xtask test`) first",
+            file.display()
+        );
     }
     Ok(file)
 }
@@ -58,6 +61,12 @@ pub fn geophone() -> Result<PathBuf> {
             test.display()
         ),
     }
+}
+
+/// `geophone` as the container image has it: linked statically. `cargo xtask test` builds it before the tests, a plain
+/// `cargo test` takes the last one.
+pub fn static_geophone() -> Result<PathBuf> {
+    set_up("static/geophone")
 }
 
 const CAP_SYS_ADMIN: u64 = 1 << 21;
