@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use aya::maps::MapType;
+use aya::sys::is_map_supported;
+
 use super::OLDEST_KERNEL;
 use super::watch::Watch;
 
@@ -38,7 +41,7 @@ pub fn checks() -> Vec<Check> {
         btf(fs::metadata("/sys/kernel/btf/vmlinux").is_ok()),
         uprobes(&read("/sys/bus/event_source/devices/uprobe/type")),
         lockdown(&read("/sys/kernel/security/lockdown")),
-        programs(capabilities, &release),
+        programs(capabilities, &release, refused_system_call()),
         // Memory maps may be read with CAP_PERFMON since 6.14, files may not.
         other_processes(capabilities, fs::read_link("/proc/1/root").is_ok()),
         replaced_files(capabilities),
@@ -192,21 +195,36 @@ impl Capabilities {
     }
 }
 
-fn programs(capabilities: Capabilities, release: &str) -> Check {
+/// Makes the smallest map and drops it: a seccomp profile refuses the call whatever the capabilities are.
+fn refused_system_call() -> Option<String> {
+    let error = is_map_supported(MapType::Array).err()?;
+    Some(error.io_error.to_string())
+}
+
+fn programs(capabilities: Capabilities, release: &str, refused: Option<String>) -> Check {
     const SUBJECT: &str = "right to load and attach programs";
-    if capabilities.has(Capabilities::SYS_ADMIN) {
-        return Check::fine(SUBJECT, "CAP_SYS_ADMIN");
-    }
+    let is_administrator = capabilities.has(Capabilities::SYS_ADMIN);
     let lacking = capabilities.lacking(&[
         (Capabilities::BPF, "CAP_BPF"),
         (Capabilities::PERFMON, "CAP_PERFMON"),
     ]);
-    if !lacking.is_empty() {
+    if !lacking.is_empty() && !is_administrator {
         return Check::missing(
             SUBJECT,
             format!("{} missing", lacking.join(" and ")),
             "run as root, or grant CAP_BPF and CAP_PERFMON (in Kubernetes: privileged, or securityContext.capabilities.add)",
         );
+    }
+    if let Some(error) = refused {
+        return Check::missing(
+            SUBJECT,
+            format!("the capabilities are there, but bpf() fails: {error}"),
+            "let the seccomp profile of the container (or the SystemCallFilter of the unit) pass bpf and perf_event_open, \
+             or run privileged",
+        );
+    }
+    if is_administrator {
+        return Check::fine(SUBJECT, "CAP_SYS_ADMIN");
     }
     // Without links of many places each probe is a perf event, which kernels with the fixes of July 2025 keep for
     // CAP_SYS_ADMIN ("perf: Revert to requiring CAP_SYS_ADMIN for uprobes").
@@ -330,8 +348,8 @@ mod tests {
 
     #[test]
     fn a_missing_capability_is_named_with_its_remedy() {
-        assert_eq!(programs(ROOT, "6.12.1").status, Status::Fine);
-        let check = programs(Capabilities(1 << Capabilities::BPF), "6.12.1");
+        assert_eq!(programs(ROOT, "6.12.1", None).status, Status::Fine);
+        let check = programs(Capabilities(1 << Capabilities::BPF), "6.12.1", None);
         assert_eq!(check.status, Status::Missing);
         assert_eq!(check.finding, "CAP_PERFMON missing");
         assert!(check.remedy.unwrap().contains("CAP_PERFMON"));
@@ -342,9 +360,24 @@ mod tests {
     #[test]
     fn two_capabilities_suffice_where_one_link_holds_all_probes() {
         let two = Capabilities(1 << Capabilities::BPF | 1 << Capabilities::PERFMON);
-        assert_eq!(programs(two, "6.6.0").status, Status::Fine);
-        assert_eq!(programs(two, "6.1.0-41-amd64").status, Status::Limited);
-        assert_eq!(programs(ROOT, "6.1.0-41-amd64").status, Status::Fine);
+        assert_eq!(programs(two, "6.6.0", None).status, Status::Fine);
+        assert_eq!(programs(two, "6.1.0-41-amd64", None).status, Status::Limited);
+        assert_eq!(programs(ROOT, "6.1.0-41-amd64", None).status, Status::Fine);
+    }
+
+    #[test]
+    fn a_profile_that_refuses_the_call_is_named_and_a_missing_capability_comes_first() {
+        let refused = || Some("Operation not permitted".to_owned());
+        for capabilities in [
+            ROOT,
+            Capabilities(1 << Capabilities::BPF | 1 << Capabilities::PERFMON),
+        ] {
+            let check = programs(capabilities, "6.12.1", refused());
+            assert_eq!(check.status, Status::Missing);
+            assert!(check.remedy.unwrap().contains("seccomp"), "{check:?}");
+        }
+        let check = programs(NOBODY, "6.12.1", refused());
+        assert_eq!(check.finding, "CAP_BPF and CAP_PERFMON missing");
     }
 
     #[test]
