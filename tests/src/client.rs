@@ -1,7 +1,7 @@
 //! Drives the client programs of `tests/clients`: real SDKs and real TLS libraries, in processes of their own.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::calls::Call;
 use crate::environment::{built_client, client_file, python};
 use crate::fake::FakeBedrock;
-use crate::program::Program;
+use crate::program::{Program, Signal};
 
 /// Which client program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,11 @@ pub enum Http {
 impl Kind {
     /// The command line that runs it against a fake.
     pub fn command(self, fake: &FakeBedrock) -> Result<Command> {
+        self.command_to(&fake.endpoint(), &fake.authority())
+    }
+
+    /// The command line that runs it against a fake of which it is known where it is and who signed its certificate.
+    pub fn command_to(self, endpoint: &str, authority: &Path) -> Result<Command> {
         let mut command = match self {
             Kind::Boto3 => python_program("boto3_client.py")?,
             Kind::Boto3Agents => python_program("boto3_agents_client.py")?,
@@ -124,7 +129,7 @@ impl Kind {
             Kind::Go { stripped: false, .. } => Command::new(built_client("go", "client")?),
             Kind::Go { stripped: true, .. } => Command::new(built_client("go", "client-stripped")?),
         };
-        command.arg(fake.endpoint()).arg(fake.authority());
+        command.arg(endpoint).arg(authority);
         if let Kind::Hyper(.., http) | Kind::Go { http, .. } = self {
             command.arg(match http {
                 Http::One => "h1",
@@ -133,7 +138,7 @@ impl Kind {
         }
         // Each reads one of these: node and Bun, Deno, everything over rustls with the system's authorities.
         for variable in ["NODE_EXTRA_CA_CERTS", "DENO_CERT", "SSL_CERT_FILE"] {
-            command.env(variable, fake.authority());
+            command.env(variable, authority);
         }
         alone(&mut command);
         Ok(command)
@@ -350,23 +355,46 @@ impl Client {
         Ok(seen)
     }
 
+    /// Waits for so many results of a batch, whichever come first.
+    pub fn collect_first(&mut self, count: usize) -> Result<Vec<Seen>> {
+        (0..count)
+            .map(|_| Ok(serde_json::from_value(self.next()?)?))
+            .collect()
+    }
+
+    /// Tells it that no batch follows: it ends as soon as it has made the calls that it was given.
+    pub fn ask_to_end(&mut self) {
+        self.program.close_stdin();
+    }
+
+    /// Kills it, whatever it does.
+    pub fn kill(mut self) -> Result<()> {
+        self.program.signal(Signal::KILL)?;
+        self.program.wait()?;
+        Ok(())
+    }
+
     /// Lines of the protocol up to the end of the batch.
     fn told(&mut self) -> Result<Vec<Value>> {
         let mut told = Vec::new();
         loop {
-            let line = self.program.line()?.with_context(|| {
-                format!(
-                    "the client ended in the middle of its calls:\n{}",
-                    self.program.stderr()
-                )
-            })?;
-            let value: Value =
-                serde_json::from_str(&line).with_context(|| format!("not a line of the protocol: {line}"))?;
+            let value = self.next()?;
             if value.get("done").is_some() {
                 return Ok(told);
             }
             told.push(value);
         }
+    }
+
+    /// The next line of the protocol.
+    fn next(&mut self) -> Result<Value> {
+        let line = self.program.line()?.with_context(|| {
+            format!(
+                "the client ended in the middle of its calls:\n{}",
+                self.program.stderr()
+            )
+        })?;
+        serde_json::from_str(&line).with_context(|| format!("not a line of the protocol: {line}"))
     }
 
     /// Lets it end, and wants it to end well; what was said on standard error.

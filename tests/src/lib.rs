@@ -2,10 +2,12 @@
 //! the `geophone` binary between them.
 //!
 //! [`fake`] answers and writes down what it answered; [`calls`] words the requests; [`client`] and [`curl`] drive real
-//! programs that send them; [`harness`] traces those programs, [`terminal`] sees a screen; [`expect`] compares span by span. Nothing here calls code of
+//! programs that send them; [`harness`] traces those programs, [`terminal`] sees a screen; [`expect`] compares span by span; [`soak`] lets many
+//! of them come and go for minutes. Nothing here calls code of
 //! geophone itself: what a span should say is derived a second time, from what the fake served.
 
 pub mod calls;
+pub mod cgroup;
 pub mod client;
 pub mod collector;
 pub mod curl;
@@ -15,6 +17,7 @@ pub mod fake;
 pub mod harness;
 mod price;
 pub mod program;
+pub mod soak;
 pub mod span;
 pub mod terminal;
 pub mod uv;

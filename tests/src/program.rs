@@ -79,6 +79,22 @@ impl Program {
         }
     }
 
+    /// Hands over lines of standard output as they come, until one of them is the last that is wanted. `false` where that
+    /// one did not come: the program closed its output, or said nothing for [`DEADLINE`].
+    pub fn hear(&self, mut is_last: impl FnMut(String) -> Result<bool>) -> Result<bool> {
+        while let Ok(line) = self.stdout.recv_timeout(DEADLINE) {
+            if is_last(line)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lines of standard output that have come and were not asked for yet.
+    pub fn waiting_lines(&self) -> Vec<String> {
+        self.stdout.try_iter().collect()
+    }
+
     /// Lines of standard output until it closes.
     pub fn remaining_lines(&self) -> Result<Vec<String>> {
         let mut lines = Vec::new();

@@ -10,6 +10,7 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tracer_tests::calls::{CLAUDE, Call};
+use tracer_tests::cgroup::ControlGroup;
 use tracer_tests::client::{Client, Kind};
 use tracer_tests::environment::{can_trace, geophone};
 use tracer_tests::fake::scenario::Scenario;
@@ -86,39 +87,6 @@ fn answer(mut stream: TcpStream) -> std::io::Result<Option<TcpStream>> {
     Ok(None)
 }
 
-/// A control group as containerd makes it, gone in the end.
-struct ControlGroup(PathBuf);
-
-impl ControlGroup {
-    fn new() -> Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let root = mounts
-            .lines()
-            .map(|line| line.split(' ').collect::<Vec<_>>())
-            .find(|fields| fields.get(2) == Some(&"cgroup2"))
-            .context("no cgroup v2 is mounted")?;
-        let path = Path::new(root[1]).join(format!(
-            "geophone-test-{}/kubepods-burstable-pod{}.slice/cri-containerd-{CONTAINER}.scope",
-            std::process::id(),
-            UID.replace('-', "_")
-        ));
-        fs::create_dir_all(&path).context("cannot make a control group")?;
-        Ok(Self(path))
-    }
-
-    fn take(&self, pid: u32) -> Result<()> {
-        Ok(fs::write(self.0.join("cgroup.procs"), pid.to_string())?)
-    }
-}
-
-impl Drop for ControlGroup {
-    fn drop(&mut self) {
-        for folder in self.0.ancestors().take(3) {
-            fs::remove_dir(folder).ok();
-        }
-    }
-}
-
 /// Whether this geophone was built to ask API servers; says loudly when it was not.
 fn asks_api_servers() -> Result<bool> {
     let help = Command::new(geophone()?).args(["run", "--help"]).output()?;
@@ -140,7 +108,10 @@ fn spans_of_a_process_in_a_pod_name_the_pod() -> Result<()> {
     }
     let directory = tempfile::tempdir()?;
     let fake = FakeBedrock::start(&Options::default())?;
-    let group = ControlGroup::new()?;
+    let group = ControlGroup::new(&format!(
+        "kubepods-burstable-pod{}.slice/cri-containerd-{CONTAINER}.scope",
+        UID.replace('-', "_")
+    ))?;
     let mut client = Client::start(Kind::Boto3, &fake)?;
     group.take(client.pid())?;
     let mut run = Command::new(geophone()?);

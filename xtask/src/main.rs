@@ -7,6 +7,7 @@ mod ebpf;
 mod fixtures;
 mod fuzz;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 mod vm;
@@ -59,6 +60,16 @@ enum Task {
     /// Installs what the end-to-end tests and the demonstration need: pinned Python environments, curl, node, Go, tshark,
     /// helm, kubectl, and client programs, which are built once into a cache (`GEOPHONE_CACHE`, else `~/.cache/geophone`).
     Setup,
+    /// Lets processes of many kinds come and go under one geophone for ten minutes: nothing may be missing, nothing may be left
+    /// behind. Prints what it cost. Needs root.
+    Soak {
+        /// Three minutes.
+        #[arg(long)]
+        quick: bool,
+        /// So long.
+        #[arg(long, conflicts_with = "quick")]
+        seconds: Option<u32>,
+    },
     /// Sets up what the tests need and runs all of them.
     Test,
     /// Boots Debian's oldest kernel under emulation and traces one call in it.
@@ -76,6 +87,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Setup => setup::setup()
             .map(|environment| command::say(&format!("ready: {}", environment.python.display()))),
+        Task::Soak { quick, seconds } => soak::run_it(quick, seconds),
         Task::Test => test::run_all(),
         Task::Vm => vm::run_it(),
     };

@@ -54,13 +54,12 @@ fn main() -> Result<()> {
 fn print_served(log: &ServedLog) {
     let mut printed = 0;
     loop {
-        let all = log.wait_for(printed + 1, std::time::Duration::from_hours(1));
-        for served in all.get(printed..).unwrap_or_default() {
-            if print_line(served).is_err() {
+        for served in log.wait_beyond(printed, std::time::Duration::from_hours(1)) {
+            if print_line(&served).is_err() {
                 return;
             }
+            printed += 1;
         }
-        printed = all.len();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the fake served, value by value: the other side of every comparison.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -196,21 +196,39 @@ impl ServedLog {
         log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Waits until more than `count` responses have ended, or the time is over; then all that came after those.
+    pub fn wait_beyond(&self, count: usize, within: Duration) -> Vec<Served> {
+        let (log, _) = &*self.0;
+        let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = self.grown(log, count + 1, within);
+        log.get(count..).unwrap_or_default().to_vec()
+    }
+
     /// Waits until at least `count` responses have ended, or the time is over; then all of it.
     pub fn wait_for(&self, count: usize, within: Duration) -> Vec<Served> {
+        let (log, _) = &*self.0;
+        let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        self.grown(log, count, within).clone()
+    }
+
+    fn grown<'log>(
+        &self,
+        mut log: MutexGuard<'log, Vec<Served>>,
+        count: usize,
+        within: Duration,
+    ) -> MutexGuard<'log, Vec<Served>> {
         let deadline = Instant::now() + within;
-        let (log, changed) = &*self.0;
-        let mut guard = log.lock().unwrap_or_else(PoisonError::into_inner);
-        while guard.len() < count {
+        let (_, changed) = &*self.0;
+        while log.len() < count {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            guard = changed
-                .wait_timeout(guard, left)
+            log = changed
+                .wait_timeout(log, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        guard.clone()
+        log
     }
 }
