@@ -476,6 +476,11 @@ impl Agent {
         Ok(())
     }
 
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+
     /// What it said on standard error so far.
     pub fn stderr(&self) -> String {
         self.program.stderr()

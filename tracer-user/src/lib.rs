@@ -11,6 +11,7 @@
 
 pub mod counters;
 pub mod event;
+pub mod rights;
 
 pub mod hpack;
 

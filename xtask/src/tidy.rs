@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::command::{root, say};
 
 /// Stages in the order of the pipeline: a file may name those before its own, never one after it.
-const STAGES: [&str; 16] = [
-    "counters", "event", "hpack", "probe", "capture", "scrub", "conn", "http", "wire", "bedrock", "genai",
-    "pipeline", "enrich", "export", "top", "cli",
+const STAGES: [&str; 17] = [
+    "counters", "event", "rights", "hpack", "probe", "capture", "scrub", "conn", "http", "wire", "bedrock",
+    "genai", "pipeline", "enrich", "export", "top", "cli",
 ];
 
 /// Stages that are the core: no IO, no clock, no thread, no kernel.
@@ -151,6 +151,17 @@ fn check(file: &Path, text: &str, findings: &mut Vec<Finding>) {
                 }
             }
         }
+        if starts_a_thread(code)
+            && name.starts_with("tracer-user/src/")
+            && !name.ends_with("src/rights.rs")
+            && !in_tests
+            && !is_test_file(file)
+        {
+            find(
+                number,
+                "threads are started by `rights::spawn`, with the rights of their work and no others".into(),
+            );
+        }
         if core && !in_tests {
             for banned in NOT_IN_CORE.iter().filter(|banned| code.contains(**banned)) {
                 find(
@@ -174,6 +185,11 @@ fn check(file: &Path, text: &str, findings: &mut Vec<Finding>) {
             );
         }
     }
+}
+
+/// By the standard library, outside of the one place that gives rights up.
+fn starts_a_thread(code: &str) -> bool {
+    code.contains("thread::spawn(") || code.contains("thread::Builder::new(")
 }
 
 const UNFINISHED: [&str; 5] = ["TODO", "FIXME", "todo!(", "unimplemented!(", "#[ignore"];
@@ -283,6 +299,14 @@ mod tests {
             )
             .is_empty()
         );
+    }
+
+    #[test]
+    fn a_thread_with_the_rights_of_its_parent_is_found() {
+        let text = "//! W.\nstd::thread::spawn(work);\nthread::Builder::new()\n";
+        assert_eq!(rules("tracer-user/src/export/writer.rs", text).len(), 2);
+        assert!(rules("tracer-user/src/rights.rs", text).is_empty());
+        assert!(rules("tests/src/program.rs", text).is_empty());
     }
 
     #[test]

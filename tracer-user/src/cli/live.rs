@@ -17,7 +17,7 @@ use super::service::ServiceManager;
 use super::signals::{Meant, Signals};
 use super::spans::{Stages, Standard};
 use super::target::{Target, is_running};
-use super::{coverage, note, summary};
+use super::{coverage, keep_only, note, summary};
 use crate::counters::{Counter, Counters};
 use crate::event::ProbeEvent;
 use crate::export::{Output, Pulse, Standing};
@@ -131,6 +131,7 @@ impl Session {
         };
         // Not before tracing works: an older recording of that name is worth more than an empty one.
         let recorder = Recorder::create(recording)?;
+        keep_only(tracer.rights());
         Ok(Self {
             tracer,
             pods,

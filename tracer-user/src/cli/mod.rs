@@ -34,6 +34,7 @@ use tracing_subscriber::EnvFilter;
 use self::arguments::{Arguments, Command, KubernetesOptions, LogOptions};
 use self::failure::Failure;
 use self::target::Target;
+use crate::rights::{Kept, Rights};
 
 /// Runs geophone with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -103,6 +104,14 @@ fn start_log(options: &LogOptions, held: Option<&top::HeldLog>) -> Result<(), Fa
         None => log.with_writer(std::io::stderr).init(),
     }
     Ok(())
+}
+
+/// The main thread keeps what it goes on to need: everything is open and in place.
+fn keep_only(rights: Rights) {
+    match rights.keep() {
+        Ok(Kept { kept, given_up }) => tracing::debug!(%kept, %given_up, "rights"),
+        Err(error) => tracing::warn!(%error, "rights that are not needed could not be given up"),
+    }
 }
 
 /// A line to standard error. That nobody may read it is no reason to end.

@@ -11,10 +11,11 @@ use super::arguments::SpanOptions;
 use super::failure::Failure;
 use super::metrics::{self, When};
 use super::spans::{Stages, Standard};
-use super::{note, summary};
+use super::{keep_only, note, summary};
 use crate::capture::{DamageReport, Item, OpenError, Reader};
 use crate::counters::Counter;
 use crate::export::Output;
+use crate::rights::Rights;
 
 /// Replays a file, or standard input when it is called `-`.
 pub(super) fn replay(path: &Path, options: &SpanOptions) -> Result<ExitCode, Failure> {
@@ -46,6 +47,7 @@ fn replay_from(
         unasked: true,
     };
     let mut stages = Stages::open(options, standard, When::Replay)?;
+    keep_only(Rights::NONE);
     let mut damage = DamageReport::default();
     let mut shown = 0;
     let ended = loop {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::rights::{self, Rights};
+
 /// What signals have asked for so far.
 #[derive(Debug, Clone)]
 pub(super) struct Signals {
@@ -52,9 +54,13 @@ impl Signals {
             }
         };
         let listening = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || runtime.block_on(listener.run(meant, &listening)))?;
+        let rights = match meant {
+            Meant::Us => Rights::NONE,
+            Meant::Command(_) => Rights::SIGNALLING,
+        };
+        rights::spawn("signals", rights, move || {
+            runtime.block_on(listener.run(meant, &listening));
+        })?;
         Ok(Self { shared })
     }
 

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::console::Console;
@@ -16,6 +15,7 @@ use super::metrics::{Collected, table};
 use super::queue::{Batching, Limits, Queue, count};
 use super::{Colour, Finished, Format, OpenError, Output, Report, WhenFull, otlp_json, spans};
 use crate::counters::Counter;
+use crate::rights::{self, Rights};
 
 /// What waits for a slow terminal, pipe or disk.
 const QUEUE: Limits = Limits {
@@ -104,17 +104,15 @@ impl Writer {
             .build()
             .map_err(OpenError::Thread)?;
         let worker = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("spans-writer".to_owned())
-            .spawn(move || {
-                let result = runtime.block_on(write_all(&worker, form, BufWriter::new(output)));
-                worker.open.store(false, Ordering::Release);
-                // Spans that come from now on are lost.
-                worker.queue.close();
-                // Nobody waits any more when the time for shutting down was over.
-                sender.send(result).ok();
-            })
-            .map_err(OpenError::Thread)?;
+        rights::spawn("spans-writer", Rights::NONE, move || {
+            let result = runtime.block_on(write_all(&worker, form, BufWriter::new(output)));
+            worker.open.store(false, Ordering::Release);
+            // Spans that come from now on are lost.
+            worker.queue.close();
+            // Nobody waits any more when the time for shutting down was over.
+            sender.send(result).ok();
+        })
+        .map_err(OpenError::Thread)?;
         Ok(Self { shared, ended, name })
     }
 

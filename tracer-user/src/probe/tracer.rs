@@ -21,6 +21,7 @@ use super::verdicts::Verdicts;
 use super::wait::Waiter;
 use super::{Error, Options, Scope};
 use crate::event::{LossReason, Lost, Monotonic, ProbeEvent, ProcessKey};
+use crate::rights::Rights;
 
 /// Between two ticks.
 const TICK: Duration = Duration::from_secs(1);
@@ -160,6 +161,15 @@ impl Tracer {
     /// How many probes are in place.
     pub fn probes(&self) -> u64 {
         self.finder.probes()
+    }
+
+    /// What the thread that polls needs from now on: everything is loaded, but new libraries get their probes for ever.
+    pub fn rights(&self) -> Rights {
+        if self.kernel.multi.is_some() {
+            Rights::LOOKING
+        } else {
+            Rights::LOOKING.and(Rights::PERF_EVENTS)
+        }
     }
 
     /// Takes the probes out of the kernel, as dropping does, but all at once: for each link the kernel waits until no

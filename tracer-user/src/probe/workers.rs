@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -13,6 +12,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::copies::Copies;
 use super::files::{FileIdentity, Looked, Unknown};
 use super::places;
+use crate::rights::{self, Rights};
 
 /// Threads for files that a process has mapped: one slow file does not delay the next.
 const THREADS: usize = 2;
@@ -122,9 +122,9 @@ impl Workers {
     /// Looks at what is installed, now and from time to time, without haste.
     pub(super) fn look_ahead(&self) {
         let (shared, results) = (Arc::clone(&self.shared), self.results.clone());
-        let started = thread::Builder::new()
-            .name("look-ahead".to_owned())
-            .spawn(move || look_ahead(&shared, &results));
+        let started = rights::spawn("look-ahead", Rights::LOOKING, move || {
+            look_ahead(&shared, &results);
+        });
         if let Err(error) = started {
             tracing::warn!(%error, "installed programs are not looked at before they run");
         }
@@ -145,10 +145,7 @@ impl Workers {
 
     fn start_thread(&self) -> bool {
         let (shared, results) = (Arc::clone(&self.shared), self.results.clone());
-        thread::Builder::new()
-            .name("look".to_owned())
-            .spawn(move || look_into(&shared, &results))
-            .is_ok()
+        rights::spawn("look", Rights::LOOKING, move || look_into(&shared, &results)).is_ok()
     }
 }
 

@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::super::arguments::Top;
 use super::super::failure::Failure;
+use super::super::keep_only;
 use super::super::live::cannot_trace;
 use super::super::pods::Pods;
 use super::super::replay::cannot_replay;
@@ -20,6 +21,7 @@ use crate::capture::{DamageReport, Item, OpenError, Reader};
 use crate::counters::{Counter, Counters};
 use crate::event::{Monotonic, ProbeEvent};
 use crate::probe::{Options, Scope, Tracer, Verdicts};
+use crate::rights::{self, Rights};
 use crate::scrub::Scrubber;
 use crate::top::Source;
 
@@ -46,9 +48,14 @@ pub(super) enum State {
 impl Feed {
     /// Sets the probes, or opens the recording.
     pub(super) fn open(options: &Top) -> Result<Self, Failure> {
-        match &options.file {
-            Some(path) => Recording::open(path).map(Self::Recording),
-            None => Live::start(options).map(|live| Self::Live(Box::new(live))),
+        if let Some(path) = &options.file {
+            let recording = Recording::open(path)?;
+            keep_only(Rights::NONE);
+            Ok(Self::Recording(recording))
+        } else {
+            let live = Live::start(options)?;
+            keep_only(live.tracer.rights());
+            Ok(Self::Live(Box::new(live)))
         }
     }
 
@@ -229,13 +236,10 @@ impl Recording {
             // That nobody listens any more is a reason to end.
             send_all(&mut reader, &read_to, &sender).ok();
         };
-        std::thread::Builder::new()
-            .name("recording".to_owned())
-            .spawn(read)
-            .map_err(|error| {
-                let remedy = "check the limits on threads (ulimit -u)";
-                Failure::new(format!("cannot read {name}"), error, remedy)
-            })?;
+        rights::spawn("recording", Rights::NONE, read).map_err(|error| {
+            let remedy = "check the limits on threads (ulimit -u)";
+            Failure::new(format!("cannot read {name}"), error, remedy)
+        })?;
         Ok(Self {
             name,
             parts,

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -18,6 +18,7 @@ use super::Error;
 use super::directory::Directory;
 use super::object::{Entry, PodObject, resource};
 use crate::counters::Counter;
+use crate::rights::{self, Rights};
 
 /// Longest wait for a connection to the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,7 +102,8 @@ pub(super) fn start(
         Client::try_from(config).map_err(Box::new)?
     };
     let node = node.to_owned();
-    let thread = thread::Builder::new().name("pods".to_owned()).spawn(move || {
+    // A token or a key may be renewed, in a file that is closed to others.
+    let thread = rights::spawn("pods", Rights::READING, move || {
         runtime.block_on(async {
             tokio::select! {
                 () = shared.closing.notified() => {}

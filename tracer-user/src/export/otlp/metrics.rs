@@ -6,7 +6,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
@@ -18,6 +17,7 @@ use crate::counters::Counter;
 use crate::export::metrics::split::{POINTS_MAX, split};
 use crate::export::metrics::{Collected, Collector, proto};
 use crate::export::{OpenError, Report};
+use crate::rights::{self, Rights};
 
 /// Pause before the last state is sent again.
 const ENDING_PAUSE: Duration = Duration::from_millis(250);
@@ -91,20 +91,18 @@ impl OtlpMetrics {
         let (last, awaited) = oneshot::channel();
         let (sender, ended) = sync_channel(1);
         let (worker, name) = (Arc::clone(&shared), backend.clone());
-        thread::Builder::new()
-            .name("otlp-metrics".to_owned())
-            .spawn(move || {
-                let work = send_all(&worker, &transport, &name, interval, collector, awaited);
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = work => {}
-                        () = worker.giving_up.notified() => {}
-                    }
-                });
-                runtime.shutdown_background();
-                sender.send(()).ok();
-            })
-            .map_err(OpenError::Thread)?;
+        rights::spawn("otlp-metrics", Rights::NONE, move || {
+            let work = send_all(&worker, &transport, &name, interval, collector, awaited);
+            runtime.block_on(async {
+                tokio::select! {
+                    () = work => {}
+                    () = worker.giving_up.notified() => {}
+                }
+            });
+            runtime.shutdown_background();
+            sender.send(()).ok();
+        })
+        .map_err(OpenError::Thread)?;
         Ok(Self {
             last: Some(last),
             shared,

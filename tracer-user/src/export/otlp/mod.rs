@@ -18,7 +18,6 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -30,6 +29,7 @@ use tokio::runtime::Runtime;
 use super::logs::Details;
 use super::{Finished, OpenError, Report, WhenFull};
 use crate::counters::Counter;
+use crate::rights::{self, Rights};
 use grpc::GrpcTransport;
 use http::HttpTransport;
 use outcome::Outcome;
@@ -151,21 +151,20 @@ impl Otlp {
         let shared = Arc::new(Shared::new(when_full));
         let (sender, ended) = sync_channel(1);
         let (worker, name) = (Arc::clone(&shared), backend.clone());
-        thread::Builder::new()
-            .name(match load {
-                Load::Spans(_) => "otlp".to_owned(),
-                Load::Records => "otlp-logs".to_owned(),
-            })
-            .spawn(move || {
-                runtime.block_on(worker::run(&worker, &transport, load, name));
-                // Spans that come from now on are lost.
-                worker.queue.close();
-                // A name that is being looked up would hold up the end.
-                runtime.shutdown_background();
-                // Nobody waits any more when the time for shutting down was over.
-                sender.send(()).ok();
-            })
-            .map_err(OpenError::Thread)?;
+        let thread = match load {
+            Load::Spans(_) => "otlp",
+            Load::Records => "otlp-logs",
+        };
+        rights::spawn(thread, Rights::NONE, move || {
+            runtime.block_on(worker::run(&worker, &transport, load, name));
+            // Spans that come from now on are lost.
+            worker.queue.close();
+            // A name that is being looked up would hold up the end.
+            runtime.shutdown_background();
+            // Nobody waits any more when the time for shutting down was over.
+            sender.send(()).ok();
+        })
+        .map_err(OpenError::Thread)?;
         Ok(Self {
             load,
             shared,

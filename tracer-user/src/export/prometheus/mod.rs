@@ -8,7 +8,6 @@ mod tests;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
@@ -23,6 +22,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::OpenError;
 use super::metrics::Collector;
 use super::pulse::{Answer, Pulse};
+use crate::rights::{self, Rights};
 use negotiation::Format;
 
 /// Most connections served at once. Prometheus keeps one.
@@ -61,18 +61,16 @@ impl Prometheus {
             }
         };
         let (running, stopped) = oneshot::channel();
-        thread::Builder::new()
-            .name("prometheus".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = accept(listener, collector, pulse) => {}
-                        _ = stopped => {}
-                    }
-                });
-                runtime.shutdown_background();
-            })
-            .map_err(OpenError::Thread)?;
+        rights::spawn("prometheus", Rights::NONE, move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accept(listener, collector, pulse) => {}
+                    _ = stopped => {}
+                }
+            });
+            runtime.shutdown_background();
+        })
+        .map_err(OpenError::Thread)?;
         tracing::info!("metrics are served on http://{address}/metrics");
         Ok(Self {
             address,
