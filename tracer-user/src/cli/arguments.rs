@@ -6,12 +6,12 @@
 )]
 
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-use super::redaction::RedactionOptions;
+use super::config::Config;
+use super::settings::{BuiltinRule, LogFilter, PathRule, PatternRule, PrometheusAddress};
 use crate::bedrock::session::{BadSessionHeader, SessionHeader};
 use crate::genai::ContentLimit;
 
@@ -32,6 +32,11 @@ pub(super) struct Arguments {
     /// How much geophone says about its own work.
     #[command(flatten)]
     pub(super) log: LogOptions,
+    /// File with settings (TOML); flags and the environment go before it.
+    ///
+    /// Without it GEOPHONE_CONFIG names the file, and `run` and `top` read /etc/geophone/geophone.toml if that is there.
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Settings")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -69,6 +74,9 @@ pub(super) enum Command {
     /// Ends with exit code 1 when nothing can be traced. With files: whether programs and libraries could be traced, and
     /// where the probes would go.
     Doctor(Doctor),
+    /// Check and show settings.
+    #[command(subcommand)]
+    Config(Config),
     /// Wait to be released by the parent, then become the command.
     #[command(name = super::gate::NAME, hide = true)]
     Gate(Gate),
@@ -177,8 +185,8 @@ pub(super) struct SpanOptions {
     ///
     /// On by itself when OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set; without them spans go
     /// to port 4318 of this host. The other OTEL_EXPORTER_OTLP_* variables hold as OpenTelemetry describes them.
-    #[arg(long)]
-    pub(super) otlp: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) otlp: Option<bool>,
     /// Whose names are used. Unless given, OTEL_SEMCONV_STABILITY_OPT_IN is asked.
     #[arg(long, value_enum, value_name = "VERSION")]
     pub(super) semconv: Option<Semconv>,
@@ -194,8 +202,10 @@ pub(super) struct SpanOptions {
     #[arg(long, value_name = "FILE")]
     pub(super) prices: Option<PathBuf>,
     /// About how long a content attribute may be: long texts are cut, and of a long conversation the end is kept.
-    #[arg(long, value_name = "BYTES", default_value = "262144")]
-    pub(super) content_limit: ContentLimit,
+    ///
+    /// 262144 unless told.
+    #[arg(long, value_name = "BYTES")]
+    pub(super) content_limit: Option<ContentLimit>,
     /// Request header that holds a session or conversation id; may be given several times, the most telling first.
     ///
     /// Bedrock's own sessions, request metadata and baggage (`session.id`) are read without it. Headers that hold
@@ -211,8 +221,8 @@ pub(super) struct SpanOptions {
     /// A result proves by its id which answer asked for it. An invoke_agent span around the calls and execute_tool spans
     /// between them are added, marked geophone.inferred. The first call of what may be a loop is told when its successor
     /// came, the process ended, or five minutes have passed.
-    #[arg(long)]
-    pub(super) tool_loop: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) tool_loop: Option<bool>,
 }
 
 /// What is asked of Kubernetes.
@@ -221,9 +231,9 @@ pub(super) struct SpanOptions {
 pub(super) struct KubernetesOptions {
     /// Ask the API server for the pods of this node, so that telemetry names pods, containers and workloads.
     ///
-    /// Needs the right to list and watch pods.
+    /// Needs the right to list and watch pods. Unless given, NODE_NAME is asked.
     #[cfg(feature = "k8s")]
-    #[arg(long, value_name = "NODE", env = "NODE_NAME", hide_env_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NODE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) kubernetes_node: Option<String>,
 }
 
@@ -235,13 +245,13 @@ pub(super) struct MetricOptions {
     ///
     /// With --otlp, or OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_METRICS_ENDPOINT set, they are sent to the backend
     /// without it, every OTEL_METRIC_EXPORT_INTERVAL milliseconds and at the end; OTEL_METRICS_EXPORTER=none prevents that.
-    #[arg(long)]
-    pub(super) metrics: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) metrics: Option<bool>,
     /// Serve the metrics to Prometheus at http://ADDR/metrics, and signs of life at /healthz and /readyz.
     ///
     /// A port alone means this host only: `9464` is 127.0.0.1:9464.
-    #[arg(long, value_name = "ADDR", value_parser = prometheus_address)]
-    pub(super) prometheus: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDR")]
+    pub(super) prometheus: Option<PrometheusAddress>,
 }
 
 /// Releases of OpenTelemetry's gen_ai conventions.
@@ -283,24 +293,32 @@ pub(super) struct LogOptions {
     /// Say more on standard error; twice for everything.
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(super) verbose: u8,
-    /// What to say, as filter directives: `debug`, `tracer_user::probe=trace`.
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "GEOPHONE_LOG",
-        global = true,
-        hide_env_values = true
-    )]
-    pub(super) log: Option<String>,
+    /// What to say, as filter directives: `debug`, `tracer_user::probe=trace`. Unless given, GEOPHONE_LOG is asked.
+    #[arg(long, value_name = "FILTER", global = true)]
+    pub(super) log: Option<LogFilter>,
 }
 
-fn prometheus_address(text: &str) -> Result<SocketAddr, String> {
-    let text = text.strip_prefix("localhost:").unwrap_or(text);
-    if let Ok(port) = text.parse::<u16>() {
-        return Ok((Ipv4Addr::LOCALHOST, port).into());
-    }
-    text.parse()
-        .map_err(|_| "write an IP address and a port, like 127.0.0.1:9464, or a port alone".to_owned())
+/// What is taken out of prompts, completions and messages of failures before anything leaves geophone.
+///
+/// Recordings are not redacted: they hold what passed.
+#[derive(Debug, Clone, Args, Default)]
+#[command(next_help_heading = "Redaction")]
+pub(super) struct RedactionOptions {
+    /// Take out what has a known form: email, credit-card, secrets, personal, all, … may be given as a list.
+    ///
+    /// Single ones: api-key, aws-access-key-id, aws-secret-access-key, credit-card, email, iban, ipv4, jwt, phone,
+    /// private-key, us-ssn. Groups: secrets, personal, all.
+    #[arg(long = "redact", value_name = "NAME", value_delimiter = ',')]
+    pub(super) names: Vec<BuiltinRule>,
+    /// Take out what this regular expression matches; of a group called `redact` that alone.
+    #[arg(long = "redact-pattern", value_name = "REGEX")]
+    pub(super) patterns: Vec<PatternRule>,
+    /// Take out what this JSON path (RFC 9535) selects of the content attributes, like `$..password`.
+    #[arg(long = "redact-path", value_name = "PATH")]
+    pub(super) paths: Vec<PathRule>,
+    /// File with rules (TOML): `builtin = ["email"]`, and tables `[[rule]]` of `name` and `pattern` or `path`.
+    #[arg(long = "redact-file", value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
 }
 
 fn session_header(text: &str) -> Result<SessionHeader, BadSessionHeader> {

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
-use super::arguments::{KubernetesOptions, SpanOptions};
 use super::failure::Failure;
 use super::gate::Gated;
 use super::health::Census;
@@ -14,6 +13,7 @@ use super::metrics::When;
 use super::pods::Pods;
 use super::recorder::{Place, Recorder};
 use super::service::ServiceManager;
+use super::settings::Loaded;
 use super::signals::{Meant, Signals};
 use super::spans::{Stages, Standard};
 use super::target::{Target, is_running};
@@ -28,12 +28,12 @@ use crate::scrub::Scrubber;
 pub(super) fn trace(
     target: Target<'_>,
     recording: Option<&Path>,
-    options: &SpanOptions,
-    kubernetes: &KubernetesOptions,
+    loaded: &Loaded,
 ) -> Result<ExitCode, Failure> {
+    let settings = &loaded.settings;
     let command_owns_stdout = matches!(target, Target::Command { .. });
     let recording = recording
-        .map(|path| Place::of(path, command_owns_stdout, options))
+        .map(|path| Place::of(path, command_owns_stdout, settings))
         .transpose()?;
     let standard = Standard {
         output: if command_owns_stdout || recording == Some(Place::Stdout) {
@@ -43,13 +43,17 @@ pub(super) fn trace(
         },
         unasked: recording.is_none(),
     };
-    let stages = Stages::open(options, standard, When::Live)?;
+    let stages = Stages::open(settings, standard, When::Live)?;
     let watched = match target {
         Target::Host => Watched::Host,
         Target::Processes(pids) => Watched::Processes(pids),
         Target::Command { words, program } => Watched::Command(Gated::start(words, program)?),
     };
-    let session = match Session::start(&watched, stages, recording, Pods::open(kubernetes)) {
+    let pods = match &watched {
+        Watched::Host => Pods::open(&settings.kubernetes),
+        Watched::Processes(_) | Watched::Command(_) => Pods::default(),
+    };
+    let session = match Session::start(&watched, stages, recording, pods) {
         Ok(session) => session,
         Err(failure) => {
             if let Watched::Command(command) = watched {

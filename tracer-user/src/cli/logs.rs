@@ -1,33 +1,24 @@
-//! Where log records go: as OpenTelemetry's variables say.
+//! Where log records go.
 
 use super::BAD_USAGE;
 use super::failure::Failure;
-use crate::export::{LogSettings, OtlpSettings, Signal};
+use super::settings::{LogExporter, Settings};
+use crate::export::{LogSettings, Signal};
 use crate::genai::Capture;
 
-/// Which exporters are wanted, a list.
-const EXPORTER: &str = "OTEL_LOGS_EXPORTER";
-
-/// Where log records go. Without content on events there are none. `otlp`: whether --otlp was given.
-pub(super) fn settings(
-    content: Capture,
-    otlp: bool,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<LogSettings, Failure> {
+/// Where log records go. Without content on events there are none.
+pub(super) fn settings(content: Capture, settings: &Settings) -> Result<LogSettings, Failure> {
     if !content.on_events() {
         return Ok(LogSettings::default());
     }
-    let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-    let asked = match variable(EXPORTER) {
-        Some(list) => Asked::of(&list)?,
+    let asked = match settings.content.exporters.get() {
+        Some(list) => Asked::of(list)?,
         None => Asked {
-            otlp: otlp || OtlpSettings::is_requested(Signal::Logs, variable),
+            otlp: settings.sends(Signal::Logs),
             written: true,
         },
     };
-    let otlp = asked
-        .otlp
-        .then(|| OtlpSettings::from_environment(Signal::Logs, variable).map_err(Failure::told_by));
+    let otlp = asked.otlp.then(|| settings.otlp_of(Signal::Logs));
     Ok(LogSettings {
         otlp: otlp.transpose()?,
         written: asked.written,
@@ -41,24 +32,24 @@ struct Asked {
 }
 
 impl Asked {
-    /// What the variable says goes before what is concluded from others.
-    fn of(list: &str) -> Result<Self, Failure> {
+    /// What is said goes before what is concluded from other settings.
+    fn of(list: &[LogExporter]) -> Result<Self, Failure> {
         let mut asked = Self {
             otlp: false,
             written: false,
         };
-        for name in list.split(',').map(str::trim) {
-            match name {
-                "otlp" => {
+        for exporter in list {
+            match exporter {
+                LogExporter::Otlp => {
                     asked = Self {
                         otlp: true,
                         written: true,
                     }
                 }
-                "console" | "logging" => asked.written = true,
-                "none" | "" => {}
-                other => {
-                    let why = format!("{EXPORTER} names {other:?}, which geophone does not know");
+                LogExporter::Console => asked.written = true,
+                LogExporter::None => {}
+                LogExporter::Unknown(word) => {
+                    let why = format!("OTEL_LOGS_EXPORTER names {word:?}, which geophone does not know");
                     let remedy = "set it to otlp, console, none, or several of them with commas";
                     return Err(
                         Failure::new("cannot send log records", why, remedy).with_exit_code(BAD_USAGE)
@@ -76,11 +67,11 @@ mod tests {
 
     const BASE: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
 
+    const EXPORTER: &str = "OTEL_LOGS_EXPORTER";
+
     fn read(content: Capture, otlp: bool, variables: &[(&str, &str)]) -> Result<LogSettings, Failure> {
-        settings(content, otlp, |name| {
-            let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
-            Some((*value).to_owned())
-        })
+        let flag = otlp.then_some("--otlp");
+        settings(content, &Settings::of(flag.as_slice(), variables)?)
     }
 
     /// Where they are sent to and whether they are written.

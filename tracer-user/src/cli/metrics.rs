@@ -1,17 +1,13 @@
-//! Where metrics go: as the flags say, else as OpenTelemetry's variables do.
+//! Where metrics go.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::BAD_USAGE;
 use super::arguments::MetricOptions;
 use super::failure::Failure;
-use crate::export::{MetricSettings, OtlpSettings, Signal};
-
-/// Which exporters are wanted, a list.
-const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
-
-/// Milliseconds between two exports.
-const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+use super::settings::{MetricExporter, Settings};
+use crate::export::{MetricSettings, Signal};
 
 /// Where Prometheus's exporter listens.
 const PROMETHEUS_HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
@@ -32,32 +28,34 @@ pub(super) enum When {
     Replay,
 }
 
-/// Where metrics go. `otlp`: whether --otlp was given.
+/// Where metrics go.
 pub(super) fn settings(
-    options: &MetricOptions,
-    otlp: bool,
+    settings: &Settings,
     when: When,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<MetricSettings, Failure> {
-    let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
     let mut asked = Asked {
-        otlp: otlp || OtlpSettings::is_requested(Signal::Metrics, variable),
+        otlp: settings.sends(Signal::Metrics),
         prometheus: false,
-        written: options.metrics,
+        written: settings.metrics.write.get().copied().unwrap_or_default(),
     };
-    if let Some(list) = variable(EXPORTER) {
-        asked.take(&list)?;
+    if let Some(list) = settings.metrics.exporters.get() {
+        asked.take(list);
     }
     let otlp = if asked.otlp {
-        let settings = OtlpSettings::from_environment(Signal::Metrics, variable).map_err(Failure::told_by)?;
-        Some((settings, interval(variable)?))
+        let interval = settings.metrics.interval_ms.get();
+        let interval = interval.map_or(INTERVAL_DEFAULT, |interval| interval.duration());
+        Some((settings.otlp_of(Signal::Metrics)?, interval))
     } else {
         None
     };
-    let prometheus = match (options.prometheus, when) {
+    let prometheus = match (settings.metrics.prometheus.get(), when) {
         (_, When::Replay) => None,
-        (None, When::Live) if asked.prometheus => Some(address_of(variable)?),
-        (address, When::Live) => address,
+        (None, When::Live) if asked.prometheus => {
+            let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+            Some(address_of(variable)?)
+        }
+        (address, When::Live) => address.map(|address| address.0),
     };
     Ok(MetricSettings {
         otlp,
@@ -84,42 +82,21 @@ struct Asked {
 }
 
 impl Asked {
-    /// What the variable says goes before what is concluded from others, and adds to flags.
-    fn take(&mut self, list: &str) -> Result<(), Failure> {
+    /// What is said goes before what is concluded from other settings, and adds to flags.
+    fn take(&mut self, list: &[MetricExporter]) {
         self.otlp = false;
-        for name in list.split(',').map(str::trim) {
-            match name {
-                "otlp" => self.otlp = true,
-                "prometheus" => self.prometheus = true,
-                "console" | "logging" => self.written = true,
-                "none" | "" => {}
-                other => {
-                    let why = format!("{EXPORTER} names {other:?}, which geophone does not know");
-                    let remedy = "set it to otlp, prometheus, console, none, or several of them with commas";
-                    return Err(Failure::new("cannot send metrics", why, remedy).with_exit_code(BAD_USAGE));
-                }
+        for exporter in list {
+            match exporter {
+                MetricExporter::Otlp => self.otlp = true,
+                MetricExporter::Prometheus => self.prometheus = true,
+                MetricExporter::Console => self.written = true,
+                MetricExporter::None => {}
             }
         }
-        Ok(())
     }
 }
 
-fn interval(variable: impl Fn(&str) -> Option<String>) -> Result<Duration, Failure> {
-    let Some(text) = variable(INTERVAL) else {
-        return Ok(INTERVAL_DEFAULT);
-    };
-    match text.trim().parse::<u64>() {
-        Ok(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
-        _ => Err(Failure::new(
-            "cannot send metrics",
-            format!("{INTERVAL} is {text:?}, which is not a time"),
-            "set it to a number of milliseconds above zero, such as 60000",
-        )
-        .with_exit_code(BAD_USAGE)),
-    }
-}
-
-fn address_of(variable: impl Fn(&str) -> Option<String>) -> Result<std::net::SocketAddr, Failure> {
+fn address_of(variable: impl Fn(&str) -> Option<String>) -> Result<SocketAddr, Failure> {
     let host = variable(PROMETHEUS_HOST).filter(|host| host != "localhost");
     let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
     let port = variable(PROMETHEUS_PORT).unwrap_or_else(|| PORT_DEFAULT.to_string());
@@ -134,15 +111,16 @@ fn address_of(variable: impl Fn(&str) -> Option<String>) -> Result<std::net::Soc
 mod tests {
     use super::*;
 
-    fn read(
-        options: &MetricOptions,
-        otlp: bool,
-        variables: &[(&str, &str)],
-    ) -> Result<MetricSettings, Failure> {
-        settings(options, otlp, When::Live, |name| {
+    const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
+    const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+
+    fn read(otlp: bool, variables: &[(&str, &str)]) -> Result<MetricSettings, Failure> {
+        let flag = otlp.then_some("--otlp");
+        let variable = |name: &str| {
             let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
             Some((*value).to_owned())
-        })
+        };
+        settings(&Settings::of(flag.as_slice(), variables)?, When::Live, variable)
     }
 
     fn endpoint(settings: &MetricSettings) -> Option<String> {
@@ -152,9 +130,8 @@ mod tests {
 
     #[test]
     fn metrics_follow_spans_to_a_backend_unless_told_otherwise() {
-        let none = MetricOptions::default();
         let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
-        let read = |otlp, variables: &[_]| read(&none, otlp, variables).expect("fine");
+        let read = |otlp, variables: &[_]| read(otlp, variables).expect("fine");
         assert!(!read(false, &[]).any());
         assert_eq!(
             endpoint(&read(true, &[])).as_deref(),
@@ -190,13 +167,12 @@ mod tests {
 
     #[test]
     fn the_variable_names_exporters() {
-        let none = MetricOptions::default();
-        let settings = read(&none, false, &[(EXPORTER, "prometheus,console")]).expect("fine");
+        let settings = read(false, &[(EXPORTER, "prometheus,console")]).expect("fine");
         assert_eq!(settings.prometheus, Some(([127, 0, 0, 1], 9464).into()));
         assert!(settings.written && settings.otlp.is_none());
-        let error = read(&none, false, &[(EXPORTER, "statsd")]).expect_err("unknown");
+        let error = read(false, &[(EXPORTER, "statsd")]).expect_err("unknown");
         assert!(error.to_string().contains("statsd"), "{error}");
-        let error = read(&none, true, &[(INTERVAL, "1 min")]).expect_err("no number");
+        let error = read(true, &[(INTERVAL, "1 min")]).expect_err("no number");
         assert!(error.to_string().contains("milliseconds"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 failed, 2 bad usage; with `exec` and `record -- CMD` the exit code is that of the command.
 
 mod arguments;
+mod config;
 mod coverage;
 mod doctor;
 mod failure;
@@ -17,6 +18,7 @@ mod recorder;
 mod redaction;
 mod replay;
 mod service;
+mod settings;
 mod signals;
 mod spans;
 mod summary;
@@ -31,8 +33,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use self::arguments::{Arguments, Command, KubernetesOptions, LogOptions};
+use self::arguments::{Arguments, Command};
 use self::failure::Failure;
+use self::settings::LogFilter;
 use self::target::Target;
 use crate::rights::{Kept, Rights};
 
@@ -53,46 +56,38 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Command::Gate(gate) = &arguments.command {
         return Err(gate::wait_then_become(gate.parent, &gate.command));
     }
+    if let Command::Config(what) = &arguments.command {
+        return config::config(what, arguments);
+    }
     let held = top::HeldLog::default();
     // A line of the log in the midst of a screen would spoil both.
     let holds = matches!(arguments.command, Command::Top(_)) && std::io::stderr().is_terminal();
-    start_log(&arguments.log, holds.then_some(&held))?;
+    let loaded = settings::load(arguments, &spans::variable)?;
+    start_log(loaded.settings.log.filter.get(), holds.then_some(&held))?;
     match &arguments.command {
-        Command::Run(run) => live::trace(Target::Host, None, &run.spans, &run.kubernetes),
-        Command::Attach(attach) => {
-            let target = Target::processes(&attach.pids)?;
-            live::trace(target, None, &attach.spans, &KubernetesOptions::default())
-        }
-        Command::Exec(exec) => {
-            let target = Target::command(&exec.command)?;
-            live::trace(target, None, &exec.spans, &KubernetesOptions::default())
-        }
+        Command::Run(_) => live::trace(Target::Host, None, &loaded),
+        Command::Attach(attach) => live::trace(Target::processes(&attach.pids)?, None, &loaded),
+        Command::Exec(exec) => live::trace(Target::command(&exec.command)?, None, &loaded),
         Command::Record(record) => {
             let target = if record.command.is_empty() {
                 Target::processes(&record.pids)?
             } else {
                 Target::command(&record.command)?
             };
-            let recording = Some(record.recording.as_path());
-            live::trace(target, recording, &record.spans, &KubernetesOptions::default())
+            live::trace(target, Some(&record.recording), &loaded)
         }
-        Command::Replay(replay) => replay::replay(&replay.file, &replay.spans),
-        Command::Top(options) => top::watch(options, &held),
+        Command::Replay(options) => replay::replay(options, &loaded.settings),
+        Command::Top(options) => top::watch(options, &loaded.settings, &held),
         Command::Doctor(arguments) if arguments.files.is_empty() => doctor::examine(),
         Command::Doctor(arguments) => doctor::look_into(&arguments.files),
+        Command::Config(what) => config::config(what, arguments),
         Command::Gate(gate) => Err(gate::wait_then_become(gate.parent, &gate.command)),
     }
 }
 
 /// Logs go to standard error, warnings and errors only unless asked for more.
-fn start_log(options: &LogOptions, held: Option<&top::HeldLog>) -> Result<(), Failure> {
-    let directives = match (&options.log, options.verbose) {
-        (Some(filter), _) => filter,
-        (None, 0) => "warn",
-        (None, 1) => "warn,tracer_user=info",
-        (None, 2) => "info,tracer_user=debug",
-        (None, _) => "trace",
-    };
+fn start_log(filter: Option<&LogFilter>, held: Option<&top::HeldLog>) -> Result<(), Failure> {
+    let directives = filter.map_or("warn", |filter| &filter.0);
     let filter = EnvFilter::try_new(directives).map_err(|error| {
         let remedy =
             "give --log (or GEOPHONE_LOG) a level or `module=level` pairs, like `info,tracer_user=debug`";

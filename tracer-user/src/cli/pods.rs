@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use super::arguments::KubernetesOptions;
+use super::note;
+use super::settings::Kubernetes;
 use crate::counters::Counters;
 use crate::event::{ProbeEvent, Process};
 
+#[cfg(not(feature = "k8s"))]
+use super::settings::Origin;
 #[cfg(feature = "k8s")]
-use {super::note, crate::enrich::kubernetes, std::time::Duration};
+use {crate::enrich::kubernetes, std::time::Duration};
 
 /// How long the start of tracing waits for the first list of pods. What comes later is told later.
 #[cfg(feature = "k8s")]
@@ -23,10 +26,11 @@ pub(super) struct Pods {
 #[cfg(feature = "k8s")]
 impl Pods {
     /// Begins to watch if a node was named. A server that cannot be asked costs the names of pods, not the tracing.
-    pub(super) fn open(options: &KubernetesOptions) -> Self {
-        let KubernetesOptions { kubernetes_node } = options;
-        let watched = kubernetes_node
-            .as_deref()
+    pub(super) fn open(settings: &Kubernetes) -> Self {
+        let Kubernetes { node } = settings;
+        let watched = node
+            .get()
+            .map(|node| node.0.as_str())
             .and_then(|node| match kubernetes::Pods::of_node(node) {
                 Ok(pods) => {
                     if !pods.wait(PATIENCE) {
@@ -76,8 +80,13 @@ impl Pods {
 #[cfg(not(feature = "k8s"))]
 #[allow(clippy::unused_self, reason = "the same calls as with the feature")]
 impl Pods {
-    pub(super) fn open(options: &KubernetesOptions) -> Self {
-        let KubernetesOptions {} = options;
+    pub(super) fn open(settings: &Kubernetes) -> Self {
+        let Kubernetes { node } = settings;
+        if node.get().is_some() && *node.origin() != Origin::Variable("NODE_NAME".to_owned()) {
+            note(format_args!(
+                "`kubernetes.node` is of no use: this geophone was built without Kubernetes (feature `k8s`)"
+            ));
+        }
         Self {}
     }
 

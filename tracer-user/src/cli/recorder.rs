@@ -5,9 +5,8 @@ use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use super::arguments::SpanOptions;
 use super::failure::Failure;
-use super::spans::STDOUT;
+use super::settings::{STDOUT, Settings};
 use super::{BAD_USAGE, note};
 use crate::capture::{Recording, RecordingError};
 use crate::event::ProbeEvent;
@@ -23,7 +22,7 @@ pub(super) enum Place {
 
 impl Place {
     /// What `-o` says, when nothing else goes to the same place.
-    pub(super) fn of(path: &Path, command_owns_stdout: bool, options: &SpanOptions) -> Result<Self, Failure> {
+    pub(super) fn of(path: &Path, command_owns_stdout: bool, settings: &Settings) -> Result<Self, Failure> {
         if path != Path::new(STDOUT) {
             return Ok(Self::File(path.to_owned()));
         }
@@ -35,7 +34,8 @@ impl Place {
                 "name a file, or record a running process with --pid",
             );
         }
-        if options.output.as_deref() == Some(Path::new(STDOUT)) {
+        let output = settings.spans.output.get();
+        if output.is_some_and(|output| output.0 == Path::new(STDOUT)) {
             return bad_usage("spans go there already", "name a file for one of them");
         }
         if io::stdout().is_terminal() {

@@ -1,88 +1,43 @@
-//! Rules of redaction from the command line.
-
-#![allow(
-    clippy::doc_markdown,
-    reason = "these comments are the help text, which no one sees as Markdown"
-)]
-
-use std::path::PathBuf;
-
-use clap::Args;
+//! Rules of redaction: those of every layer.
 
 use super::BAD_USAGE;
 use super::failure::Failure;
+use super::settings::{self, PATH, PATTERN};
 use crate::genai::{Redaction, RuleError};
 
-/// What is taken out of prompts, completions and messages of failures before anything leaves geophone.
-///
-/// Recordings are not redacted: they hold what passed.
-#[derive(Debug, Clone, Args, Default)]
-#[command(next_help_heading = "Redaction")]
-pub(super) struct RedactionOptions {
-    /// Take out what has a known form: email, credit-card, secrets, personal, all, … may be given as a list.
-    ///
-    /// Single ones: api-key, aws-access-key-id, aws-secret-access-key, credit-card, email, iban, ipv4, jwt, phone,
-    /// private-key, us-ssn. Groups: secrets, personal, all.
-    #[arg(long = "redact", value_name = "NAME", value_delimiter = ',', value_parser = builtin)]
-    names: Vec<String>,
-    /// Take out what this regular expression matches; of a group called `redact` that alone.
-    #[arg(long = "redact-pattern", value_name = "REGEX", value_parser = pattern)]
-    patterns: Vec<String>,
-    /// Take out what this JSON path (RFC 9535) selects of the content attributes, like `$..password`.
-    #[arg(long = "redact-path", value_name = "PATH", value_parser = path)]
-    paths: Vec<String>,
-    /// File with rules (TOML): `builtin = ["email"]`, and tables `[[rule]]` of `name` and `pattern` or `path`.
-    #[arg(long = "redact-file", value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
-
-fn builtin(name: &str) -> Result<String, RuleError> {
-    Redaction::default().add_builtin(name).map(|()| name.to_owned())
-}
-
-fn pattern(expression: &str) -> Result<String, RuleError> {
-    Redaction::default()
-        .add_pattern(PATTERN, expression)
-        .map(|()| expression.to_owned())
-}
-
-fn path(path: &str) -> Result<String, RuleError> {
-    Redaction::default()
-        .add_path(PATH, path)
-        .map(|()| path.to_owned())
-}
-
-/// Names of the rules that are given without one.
-const PATTERN: &str = "pattern";
-const PATH: &str = "path";
-
 /// Rules as the user gives them.
-pub(super) fn rules(options: &RedactionOptions) -> Result<Redaction, Failure> {
-    let RedactionOptions {
-        names,
+pub(super) fn rules(settings: &settings::Redaction) -> Result<Redaction, Failure> {
+    let settings::Redaction {
+        builtin,
         patterns,
         paths,
         files,
-    } = options;
+        rules,
+    } = settings;
     let mut redaction = Redaction::default();
-    for name in names {
+    for name in builtin.all() {
         redaction
-            .add_builtin(name)
-            .map_err(|error| unusable("--redact", error))?;
+            .add_builtin(&name.0)
+            .map_err(|error| unusable("redaction.builtin", error))?;
     }
-    for pattern in patterns {
+    for pattern in patterns.all() {
         redaction
-            .add_pattern(PATTERN, pattern)
-            .map_err(|error| unusable("--redact-pattern", error))?;
+            .add_pattern(PATTERN, &pattern.0)
+            .map_err(|error| unusable("redaction.patterns", error))?;
     }
-    for path in paths {
+    for path in paths.all() {
         redaction
-            .add_path(PATH, path)
-            .map_err(|error| unusable("--redact-path", error))?;
+            .add_path(PATH, &path.0)
+            .map_err(|error| unusable("redaction.paths", error))?;
     }
-    for file in files {
-        let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).map_err(|error| {
+    for rule in rules.given().iter().flat_map(|(_, rules)| &rules.0) {
+        redaction
+            .add_rule(&rule.name, rule.pattern.as_deref(), rule.path.as_deref())
+            .map_err(|error| unusable("redaction.rules", error))?;
+    }
+    for file in files.all() {
+        let name = file.0.display().to_string();
+        let text = std::fs::read_to_string(&file.0).map_err(|error| {
             let remedy = "check that --redact-file names a text file you may read";
             Failure::new(format!("cannot read the rules in {name}"), error, remedy)
         })?;

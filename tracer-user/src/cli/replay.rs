@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::arguments::SpanOptions;
+use super::arguments::Replay;
 use super::failure::Failure;
 use super::metrics::{self, When};
+use super::settings::Settings;
 use super::spans::{Stages, Standard};
 use super::{keep_only, note, summary};
 use crate::capture::{DamageReport, Item, OpenError, Reader};
@@ -18,35 +19,36 @@ use crate::export::Output;
 use crate::rights::Rights;
 
 /// Replays a file, or standard input when it is called `-`.
-pub(super) fn replay(path: &Path, options: &SpanOptions) -> Result<ExitCode, Failure> {
-    metrics::refuse_serving(&options.metrics)?;
+pub(super) fn replay(options: &Replay, settings: &Settings) -> Result<ExitCode, Failure> {
+    metrics::refuse_serving(&options.spans.metrics)?;
+    let path = options.file.as_path();
     if path == Path::new("-") {
         return replay_from(
             io::stdin().lock(),
             "standard input",
             &ProgressBar::hidden(),
-            options,
+            settings,
         );
     }
     let name = path.display().to_string();
     let file = File::open(path).map_err(|error| cannot_replay(&name, &OpenError::Io(error)))?;
     let length = file.metadata().map_or(0, |metadata| metadata.len());
-    let progress = progress(length, options);
-    replay_from(file, &name, &progress, options)
+    let progress = progress(length, settings);
+    replay_from(file, &name, &progress, settings)
 }
 
 fn replay_from(
     source: impl Read,
     name: &str,
     progress: &ProgressBar,
-    options: &SpanOptions,
+    settings: &Settings,
 ) -> Result<ExitCode, Failure> {
     let mut reader = Reader::open(source).map_err(|error| cannot_replay(name, &error))?;
     let standard = Standard {
         output: Output::Stdout,
         unasked: true,
     };
-    let mut stages = Stages::open(options, standard, When::Replay)?;
+    let mut stages = Stages::open(settings, standard, When::Replay)?;
     keep_only(Rights::NONE);
     let mut damage = DamageReport::default();
     let mut shown = 0;
@@ -100,8 +102,8 @@ pub(super) fn cannot_replay(name: &str, error: &OpenError) -> Failure {
 }
 
 /// A bar for files that take a while, unless spans are written to the same terminal: then they show how far it is.
-fn progress(length: u64, options: &SpanOptions) -> ProgressBar {
-    let spans_on_terminal = options.output.is_none() && io::stdout().is_terminal();
+fn progress(length: u64, settings: &Settings) -> ProgressBar {
+    let spans_on_terminal = settings.spans.output.get().is_none() && io::stdout().is_terminal();
     if length < PROGRESS_FROM || spans_on_terminal {
         return ProgressBar::hidden();
     }

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::arguments::{SpanFormat, SpanOptions};
+use super::arguments::SpanFormat;
 use super::failure::Failure;
 use super::metrics::{self, When};
+use super::settings::{STDOUT, Settings};
 use super::{logs, telemetry};
 use crate::counters::Counters;
 use crate::event::{ConnectionKey, ProbeEvent, Verdict};
 use crate::export::{
-    Colour, Format, Health, OtlpSettings, OutletSettings, Outlets, Output, Pulse, Report, Signal, WhenFull,
+    Colour, Format, Health, OutletSettings, Outlets, Output, Pulse, Report, Signal, WhenFull,
 };
 use crate::genai::Capture;
 use crate::genai::span::Span;
@@ -38,12 +39,12 @@ pub(super) struct Outcome {
 
 impl Stages {
     /// Opens the outlets: as the user says, else as `standard` says. `when`: a replay has the time to wait.
-    pub(super) fn open(options: &SpanOptions, standard: Standard, when: When) -> Result<Self, Failure> {
-        let mut pipeline = telemetry::settings(options, variable)?;
-        let settings = outlet_settings(options, pipeline.content, standard, when)?;
-        pipeline.metrics = settings.metrics.any();
+    pub(super) fn open(settings: &Settings, standard: Standard, when: When) -> Result<Self, Failure> {
+        let mut pipeline = telemetry::settings(settings)?;
+        let outlets = outlet_settings(settings, pipeline.content, standard, when)?;
+        pipeline.metrics = outlets.metrics.any();
         let pipeline = Pipeline::new(pipeline);
-        let outlets = Outlets::open(settings).map_err(Failure::told_by)?;
+        let outlets = Outlets::open(outlets).map_err(Failure::told_by)?;
         Ok(Self {
             pipeline,
             sink: OutletSink {
@@ -158,23 +159,24 @@ impl Sink for OutletSink {
 }
 
 fn outlet_settings(
-    options: &SpanOptions,
+    settings: &Settings,
     content: Capture,
     standard: Standard,
     when: When,
 ) -> Result<OutletSettings, Failure> {
-    let asked = options.format.is_some() || options.output.is_some();
-    let output = match &options.output {
-        Some(path) if path == Path::new(STDOUT) => Output::Stdout,
-        Some(path) => Output::File(path.clone()),
+    let (format, output) = (settings.spans.format.get(), settings.spans.output.get());
+    let asked = format.is_some() || output.is_some();
+    let output = match output {
+        Some(file) if file.0 == Path::new(STDOUT) => Output::Stdout,
+        Some(file) => Output::File(file.0.clone()),
         None => standard.output,
     };
-    let otlp = if options.otlp || OtlpSettings::is_requested(Signal::Traces, variable) {
-        Some(OtlpSettings::from_environment(Signal::Traces, variable).map_err(Failure::told_by)?)
+    let otlp = if settings.sends(Signal::Traces) {
+        Some(settings.otlp_of(Signal::Traces)?)
     } else {
         None
     };
-    let format = match options.format {
+    let format = match format {
         Some(SpanFormat::Pretty) => Format::Pretty,
         None if !asked && !standard.unasked => Format::None,
         None if output.is_terminal() => Format::Pretty,
@@ -190,18 +192,15 @@ fn outlet_settings(
             When::Live => WhenFull::DropOldest,
             When::Replay => WhenFull::Wait,
         },
-        metrics: metrics::settings(&options.metrics, options.otlp, when, variable)?,
-        logs: logs::settings(content, options.otlp, variable)?,
+        metrics: metrics::settings(settings, when, variable)?,
+        logs: logs::settings(content, settings)?,
     })
 }
 
 /// A variable of the environment; one that is no text is as good as none.
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 /// How long the end may take for spans that are still on their way to a backend.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Stands for standard output where a file is asked for.
-pub(super) const STDOUT: &str = "-";

@@ -16,6 +16,7 @@ use super::super::keep_only;
 use super::super::live::cannot_trace;
 use super::super::pods::Pods;
 use super::super::replay::cannot_replay;
+use super::super::settings::Settings;
 use super::super::target::{Target, is_running};
 use crate::capture::{DamageReport, Item, OpenError, Reader};
 use crate::counters::{Counter, Counters};
@@ -47,13 +48,13 @@ pub(super) enum State {
 
 impl Feed {
     /// Sets the probes, or opens the recording.
-    pub(super) fn open(options: &Top) -> Result<Self, Failure> {
+    pub(super) fn open(options: &Top, settings: &Settings) -> Result<Self, Failure> {
         if let Some(path) = &options.file {
             let recording = Recording::open(path)?;
             keep_only(Rights::NONE);
             Ok(Self::Recording(recording))
         } else {
-            let live = Live::start(options)?;
+            let live = Live::start(options, settings)?;
             keep_only(live.tracer.rights());
             Ok(Self::Live(Box::new(live)))
         }
@@ -148,7 +149,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    fn start(options: &Top) -> Result<Self, Failure> {
+    fn start(options: &Top, settings: &Settings) -> Result<Self, Failure> {
         let pids = match Target::processes(&options.pids)? {
             Target::Processes(pids) => pids,
             Target::Host | Target::Command { .. } => Vec::new(),
@@ -161,7 +162,7 @@ impl Live {
         let tracer = Tracer::start(Options::new(scope)).map_err(|error| cannot_trace(&error))?;
         Ok(Self {
             tracer,
-            pods: Pods::open(&options.kubernetes),
+            pods: Pods::open(&settings.kubernetes),
             scrubber: Scrubber::new(),
             is_host: pids.is_empty(),
             pids,

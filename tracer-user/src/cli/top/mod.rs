@@ -13,7 +13,7 @@ use super::arguments::Top;
 use super::failure::Failure;
 use super::signals::{Meant, Signals};
 use super::spans::Outcome;
-use super::{note, prices, summary};
+use super::{note, prices, settings, summary};
 use crate::counters::{Counter, Counters};
 use crate::event::{ConnectionKey, ProbeEvent, Verdict};
 use crate::export::Report;
@@ -26,18 +26,18 @@ pub(super) use held::HeldLog;
 use screen::Screen;
 
 /// Shows what is under way until the user leaves.
-pub(super) fn watch(options: &Top, log: &HeldLog) -> Result<ExitCode, Failure> {
+pub(super) fn watch(options: &Top, told: &settings::Settings, log: &HeldLog) -> Result<ExitCode, Failure> {
     screen::check()?;
     let settings = Settings {
-        session_headers: options.session_headers.clone(),
-        prices: Some(prices::load(options.prices.as_deref())?),
+        session_headers: told.sessions.headers.get().cloned().unwrap_or_default(),
+        prices: Some(prices::load(told.prices.file.get().map(|file| file.0.as_path()))?),
         ..Settings::default()
     };
     let signals = Signals::listen(Meant::Us).map_err(|error| {
         let remedy = "check the limits on threads and open files (ulimit -a)";
         Failure::new("cannot listen for signals", error, remedy)
     })?;
-    let feed = Feed::open(options)?;
+    let feed = Feed::open(options, told)?;
     let mut watch = Watch {
         pipeline: Pipeline::new(settings),
         sink: ModelSink {

@@ -43,6 +43,15 @@ impl Signal {
         }
     }
 
+    /// How the names of its own variables begin.
+    pub fn variables(self) -> &'static str {
+        match self {
+            Self::Traces => "OTEL_EXPORTER_OTLP_TRACES_",
+            Self::Metrics => "OTEL_EXPORTER_OTLP_METRICS_",
+            Self::Logs => "OTEL_EXPORTER_OTLP_LOGS_",
+        }
+    }
+
     /// The variable for its complete address.
     pub(super) fn endpoint_variable(self) -> &'static str {
         ENDPOINT.of(self)

@@ -21,6 +21,11 @@ impl ContentLimit {
     /// A single text may have this part of it.
     const TEXTS: usize = 4;
 
+    /// The number of bytes.
+    pub fn bytes(self) -> usize {
+        self.0
+    }
+
     /// Keeps the end of a list.
     pub(super) fn keep_last(self, document: &mut Option<Value>) -> bool {
         document

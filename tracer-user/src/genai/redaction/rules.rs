@@ -143,17 +143,23 @@ impl Redaction {
         }
         for rule in rule {
             let at = line(rule.span().start);
-            self.add_rule(rule.into_inner())
+            let FileRule { name, pattern, path } = rule.into_inner();
+            self.add_rule(&name, pattern.as_deref(), path.as_deref())
                 .map_err(|error| RuleError { line: at, ..error })?;
         }
         Ok(())
     }
 
-    fn add_rule(&mut self, rule: FileRule) -> Result<(), RuleError> {
-        let FileRule { name, pattern, path } = rule;
+    /// Adds a rule that is either a pattern or a path.
+    pub fn add_rule(
+        &mut self,
+        name: &str,
+        pattern: Option<&str>,
+        path: Option<&str>,
+    ) -> Result<(), RuleError> {
         match (pattern, path) {
-            (Some(pattern), None) => self.add_pattern(&name, &pattern),
-            (None, Some(path)) => self.add_path(&name, &path),
+            (Some(pattern), None) => self.add_pattern(name, pattern),
+            (None, Some(path)) => self.add_path(name, path),
             (Some(_), Some(_)) => Err(error(
                 format!("the rule `{name}` has both a pattern and a path"),
                 "make two rules of it; they may have the same name".to_owned(),
