@@ -138,6 +138,17 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// Takes the terminal away, as closing its window does, and waits for the end.
+    pub fn hang_up(mut self) -> Result<ExitStatus> {
+        // The reader holds the terminal too: what is written makes it see that nobody listens.
+        self.output = mpsc::channel().1;
+        self.keys = File::open("/dev/null")?;
+        rustix::io::write(&self.line, b"\r\nthe end")?;
+        Ok(self.child.wait()?)
+    }
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.child.kill().ok();

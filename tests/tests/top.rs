@@ -125,6 +125,16 @@ fn a_stream_is_seen_in_flight_and_when_it_has_ended() -> Result<()> {
 }
 
 #[test]
+fn it_ends_with_its_terminal() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = recording(folder.path())?;
+    let mut terminal = Terminal::start(&[Path::new("top"), &file])?;
+    terminal.wait_until("both calls", |text| text.contains("2 rows"))?;
+    assert_eq!(terminal.hang_up()?.code(), Some(1));
+    Ok(())
+}
+
+#[test]
 fn without_a_terminal_it_says_what_to_do_instead() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let output = Command::new(geophone()?)

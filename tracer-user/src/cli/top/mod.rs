@@ -2,12 +2,13 @@
 
 mod feed;
 mod held;
+mod keys;
 pub(super) mod screen;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::Event;
 
 use super::arguments::Top;
 use super::failure::Failure;
@@ -23,11 +24,12 @@ use crate::probe::Verdicts;
 use crate::top::{Flow, Model};
 use feed::{Feed, State};
 pub(super) use held::HeldLog;
+use keys::Keys;
 use screen::Screen;
 
 /// Shows what is under way until the user leaves.
 pub(super) fn watch(options: &Top, told: &settings::Settings, log: &HeldLog) -> Result<ExitCode, Failure> {
-    screen::check()?;
+    let keys = screen::check()?;
     let settings = Settings {
         session_headers: told.sessions.headers.get().cloned().unwrap_or_default(),
         prices: Some(prices::load(told.prices.file.get().map(|file| file.0.as_path()))?),
@@ -46,6 +48,7 @@ pub(super) fn watch(options: &Top, told: &settings::Settings, log: &HeldLog) -> 
             spans: 0,
         },
         feed,
+        keys,
         is_over: false,
     };
     let shown = Screen::open().and_then(|mut screen| watch.run(&mut screen, &signals, log));
@@ -64,6 +67,7 @@ struct Watch {
     feed: Feed,
     pipeline: Pipeline,
     sink: ModelSink,
+    keys: Keys,
     /// Nothing more comes.
     is_over: bool,
 }
@@ -134,6 +138,7 @@ impl Watch {
             pipeline,
             sink,
             is_over,
+            keys: _,
         } = self;
         let state = feed.poll(SLICE, &mut |event| {
             if let ProbeEvent::Host(host) = event {
@@ -159,9 +164,9 @@ impl Watch {
     fn take_keys(&mut self, wait: Duration) -> Result<Option<Flow>, Failure> {
         let mut flow = None;
         let mut wait = wait;
-        while event::poll(wait).map_err(|error| screen::lost(&error))? {
+        while let Some(event) = self.keys.next(wait).map_err(|error| screen::lost(&error))? {
             wait = Duration::ZERO;
-            let asked = match event::read().map_err(|error| screen::lost(&error))? {
+            let asked = match event {
                 Event::Key(key) => self.sink.model.key(key),
                 _ => Flow::Stay,
             };
@@ -192,6 +197,7 @@ impl Watch {
             mut pipeline,
             mut sink,
             is_over,
+            keys: _,
         } = self;
         if !is_over {
             pipeline.finish(&mut sink);

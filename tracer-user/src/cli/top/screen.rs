@@ -1,7 +1,7 @@
 //! The terminal while it is ours, and giving it back whatever happens.
 
-use std::fs::File;
 use std::io::{self, IsTerminal as _, Stdout};
+use std::mem::ManuallyDrop;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +14,7 @@ use ratatui::crossterm::terminal::{
 };
 
 use super::super::failure::Failure;
+use super::keys::Keys;
 use crate::top::{Model, draw};
 
 /// The terminal is ours.
@@ -22,28 +23,25 @@ static HOOK: Once = Once::new();
 
 /// The terminal: raw, on its alternate screen, until this is dropped.
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped: that shows the cursor, as [`close`] does, and where it cannot it says so with `eprintln!`, which panics when
+    /// standard error went with the terminal.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
 }
 
-/// Fails where there is no terminal to draw on or to take keys from.
-pub(super) fn check() -> Result<(), Failure> {
+/// The keys of the terminal. Fails where there is none to draw on or to take keys from.
+pub(super) fn check() -> Result<Keys, Failure> {
     let what = "cannot show a screen";
     let remedy = "start it in a terminal; `geophone run`, `attach` and `replay` write into pipes and files";
     if !io::stdout().is_terminal() {
         return Err(Failure::new(what, "standard output is not a terminal", remedy));
     }
-    if !io::stdin().is_terminal() && File::open("/dev/tty").is_err() {
-        return Err(Failure::new(
-            what,
-            "there is no terminal to read keys from",
-            remedy,
-        ));
-    }
+    let keys =
+        Keys::open().map_err(|_| Failure::new(what, "there is no terminal to read keys from", remedy))?;
     if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
         let why = "this terminal cannot move its cursor (TERM=dumb)";
         return Err(Failure::new(what, why, remedy));
     }
-    Ok(())
+    Ok(keys)
 }
 
 impl Screen {
@@ -61,7 +59,9 @@ impl Screen {
             .and_then(|()| execute!(io::stdout(), EnterAlternateScreen, Hide))
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match opened {
-            Ok(terminal) => Ok(Self { terminal }),
+            Ok(terminal) => Ok(Self {
+                terminal: ManuallyDrop::new(terminal),
+            }),
             Err(error) => {
                 close();
                 Err(lost(&error))
