@@ -223,11 +223,7 @@ fn a_command_of_another_user_still_gets_its_signals() -> Result<()> {
         &user,
         "--clear-groups",
     ]);
-    command.args([
-        "sh",
-        "-c",
-        "trap 'exit 7' TERM; echo up; read -r _; :; exit 1",
-    ]);
+    command.args(["sh", "-c", "trap 'exit 7' TERM; echo up; read -r _; :; exit 1"]);
     let mut program = Program::start("geophone exec", &mut command)?;
     ensure!(program.line()?.as_deref() == Some("up"), "{}", program.stderr());
     let signalling = |masks: &BTreeMap<String, String>| {
