@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::asker::Asker;
 use crate::calls::{Call, repertoire};
 use crate::client::{Client, Kind, Seen};
 use crate::environment::geophone;
@@ -469,6 +470,12 @@ impl Agent {
         from_otlp_json_lines(&lines.join("\n"))
     }
 
+    /// Waits for its end, whatever it is: how it ended, and what it said on standard error.
+    pub fn end(mut self) -> Result<(ExitStatus, String)> {
+        let status = self.program.wait()?;
+        Ok((status, self.program.stderr()))
+    }
+
     /// Kills it without a chance to tidy up.
     pub fn kill(mut self) -> Result<()> {
         self.program.signal(Signal::KILL)?;
@@ -484,6 +491,18 @@ impl Agent {
     /// What it said on standard error so far.
     pub fn stderr(&self) -> String {
         self.program.stderr()
+    }
+
+    /// The process.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Who asks it how it is; for one that was started with `--prometheus`.
+    pub fn asker(&self) -> Result<Asker> {
+        let said = self.stderr();
+        let line = said.lines().find(|line| line.contains("metrics are at"));
+        Asker::told_by(line.context("geophone serves no metrics")?)
     }
 }
 

@@ -1,14 +1,14 @@
 //! What geophone tells of itself to those who keep it running.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use tracer_tests::asker::Asker;
 use tracer_tests::environment::{can_trace, geophone, python};
 use tracer_tests::program::{DEADLINE, Program, Signal};
 
@@ -88,40 +88,7 @@ fn attach(pid: u32, manager: &Manager) -> Result<(Program, Asker)> {
     command.env("WATCHDOG_USEC", "200000").env_remove("WATCHDOG_PID");
     let agent = Program::start("geophone", &mut command)?;
     let line = agent.wait_for_stderr("metrics are at")?;
-    let address = line.split('/').nth(2).context("no address")?.to_owned();
-    Ok((agent, Asker::connect(&address)?))
-}
-
-/// A client of HTTP/1.1 that keeps its connection.
-struct Asker(BufReader<TcpStream>);
-
-impl Asker {
-    fn connect(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        Ok(Self(BufReader::new(stream)))
-    }
-
-    /// Status and body.
-    fn get(&mut self, path: &str) -> Result<(u16, String)> {
-        write!(self.0.get_mut(), "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")?;
-        let mut line = String::new();
-        self.0.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).context("no status")?.parse()?;
-        let mut length = 0;
-        loop {
-            line.clear();
-            self.0.read_line(&mut line)?;
-            match line.trim_end().split_once(": ") {
-                Some(("content-length", value)) => length = value.parse()?,
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body)?;
-        Ok((status, String::from_utf8(body)?))
-    }
+    Ok((agent, Asker::told_by(&line)?))
 }
 
 #[test]

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::config::Config;
-use super::settings::{BuiltinRule, LogFilter, PathRule, PatternRule, PrometheusAddress};
+use super::settings::{
+    BuiltinRule, LogFilter, PathRule, PatternRule, PrometheusAddress, RingSize, Scalar as _,
+};
 use crate::bedrock::session::{BadSessionHeader, SessionHeader};
 use crate::genai::ContentLimit;
 
@@ -95,6 +97,8 @@ pub(super) struct Run {
     #[command(flatten)]
     pub(super) spans: SpanOptions,
     #[command(flatten)]
+    pub(super) probes: ProbeOptions,
+    #[command(flatten)]
     pub(super) kubernetes: KubernetesOptions,
 }
 
@@ -105,12 +109,16 @@ pub(super) struct Attach {
     pub(super) pids: Vec<u32>,
     #[command(flatten)]
     pub(super) spans: SpanOptions,
+    #[command(flatten)]
+    pub(super) probes: ProbeOptions,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Exec {
     #[command(flatten)]
     pub(super) spans: SpanOptions,
+    #[command(flatten)]
+    pub(super) probes: ProbeOptions,
     /// Command to run, with its arguments.
     #[arg(last = true, value_name = "CMD", required = true, num_args = 1..)]
     pub(super) command: Vec<OsString>,
@@ -128,6 +136,8 @@ pub(super) struct Record {
     pub(super) pids: Vec<u32>,
     #[command(flatten)]
     pub(super) spans: SpanOptions,
+    #[command(flatten)]
+    pub(super) probes: ProbeOptions,
     /// Command to run and record, with its arguments.
     #[arg(last = true, value_name = "CMD", num_args = 1..)]
     pub(super) command: Vec<OsString>,
@@ -223,6 +233,18 @@ pub(super) struct SpanOptions {
     /// came, the process ended, or five minutes have passed.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) tool_loop: Option<bool>,
+}
+
+/// What is asked of the probes.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Probes")]
+pub(super) struct ProbeOptions {
+    /// Room for what the probes saw and geophone has not read yet: memory of the kernel, shared by all processes.
+    ///
+    /// 33554432 unless told; rounded up to a power of two. What does not fit is lost: spans say what is missing
+    /// (geophone.incomplete), and geophone.lost_records counts it as ring_full.
+    #[arg(long, value_name = "BYTES", value_parser = ring_size)]
+    pub(super) ring_size: Option<RingSize>,
 }
 
 /// What is asked of Kubernetes.
@@ -323,6 +345,10 @@ pub(super) struct RedactionOptions {
 
 fn session_header(text: &str) -> Result<SessionHeader, BadSessionHeader> {
     text.parse()
+}
+
+fn ring_size(text: &str) -> Result<RingSize, String> {
+    RingSize::parse(text).map_err(|_| format!("write {}", RingSize::expected()))
 }
 
 /// Process ids as Linux gives them: at most 2^22.

@@ -13,14 +13,14 @@ use super::metrics::When;
 use super::pods::Pods;
 use super::recorder::{Place, Recorder};
 use super::service::ServiceManager;
-use super::settings::Loaded;
+use super::settings::{Loaded, Probes};
 use super::signals::{Meant, Signals};
 use super::spans::{Stages, Standard};
 use super::target::{Target, is_running};
 use super::{coverage, keep_only, note, summary};
 use crate::counters::{Counter, Counters};
 use crate::event::ProbeEvent;
-use crate::export::{Output, Pulse, Standing};
+use crate::export::{Health, Output, Pulse, Standing};
 use crate::probe::{self, Options, Scope, Tracer};
 use crate::scrub::Scrubber;
 
@@ -53,7 +53,7 @@ pub(super) fn trace(
         Watched::Host => Pods::open(&settings.kubernetes),
         Watched::Processes(_) | Watched::Command(_) => Pods::default(),
     };
-    let session = match Session::start(&watched, stages, recording, pods) {
+    let session = match Session::start(&watched, &settings.probes, stages, recording, pods) {
         Ok(session) => session,
         Err(failure) => {
             if let Watched::Command(command) = watched {
@@ -85,14 +85,6 @@ struct Session {
     signals: Signals,
 }
 
-/// What one look at the ring buffer gave.
-#[derive(Debug, Default)]
-struct Polled {
-    events: usize,
-    /// Processes that ended.
-    exited: Vec<u32>,
-}
-
 /// How it ended.
 #[derive(Debug, Default)]
 struct Ending {
@@ -105,6 +97,7 @@ struct Ending {
 impl Session {
     fn start(
         watched: &Watched,
+        probes: &Probes,
         mut stages: Stages,
         recording: Option<Place>,
         pods: Pods,
@@ -121,7 +114,11 @@ impl Session {
             let remedy = "check the limits on threads and open files (ulimit -a)";
             Failure::new("cannot listen for signals", error, remedy)
         })?;
-        let mut tracer = Tracer::start(Options::new(scope)).map_err(|error| cannot_trace(&error))?;
+        let options = Options {
+            ring_bytes: probes.ring_bytes(),
+            ..Options::new(scope)
+        };
+        let mut tracer = Tracer::start(options).map_err(|error| cannot_trace(&error))?;
         if let Watched::Command(command) = watched {
             tracer.prepare_command(command.program().as_os_str());
         }
@@ -171,30 +168,29 @@ impl Session {
         if let Some(manager) = &self.manager {
             manager.stopping();
         }
-        if failure.is_none() {
-            self.drain();
-        }
+        // Nobody waits for a backend with probes in place.
+        let health = self.take_probes_out();
 
         let Self {
-            mut tracer,
+            tracer,
             pods,
             scrubber,
             recorder,
             stages,
-            mut census,
+            census: _,
             pulse: _,
             manager: _,
             signals: _,
         } = self;
+        drop(tracer);
         let failure = failure.or(recorder.finish());
         let beside = counted_beside(&scrubber, &pods);
-        let health = stages
-            .is_metered()
-            .then(|| census.health(&mut tracer, beside.clone()));
+        let health = health.map(|mut health| {
+            health.counters.merge(&beside);
+            health
+        });
         let mut outcome = stages.finish(health);
         outcome.counters.merge(&beside);
-        hint("taking the probes out…");
-        tracer.stop();
         summary::tell(&outcome);
         if status.is_some() && outcome.counters.get(Counter::Connections) == 0 {
             hint("no TLS was seen: if the command uses some, `geophone doctor` says why while it runs");
@@ -211,8 +207,8 @@ impl Session {
     /// Hands events on until there is a reason to end.
     fn follow(&mut self, mut watched: Watched) -> Ending {
         loop {
-            let Polled { exited, .. } = match self.poll(WAIT) {
-                Ok(polled) => polled,
+            let exited = match self.poll(WAIT) {
+                Ok(exited) => exited,
                 Err(error) => return end_without_probes(watched, cannot_trace(&error)),
             };
             self.give_a_sign();
@@ -271,13 +267,32 @@ impl Session {
         }
     }
 
-    /// Takes what the ring buffer still holds. A busy host never stops, so neither does this wait for it.
-    fn drain(&mut self) {
-        let deadline = Instant::now() + DRAIN;
-        while Instant::now() < deadline && self.poll(Duration::ZERO).is_ok_and(|polled| polled.events > 0) {}
+    /// Takes the probes out and hands on what they have left. How geophone was before that, where it is of interest; what
+    /// is counted beside the pipeline is not in it yet.
+    fn take_probes_out(&mut self) -> Option<Health> {
+        let Self {
+            tracer,
+            pods,
+            scrubber,
+            recorder,
+            stages,
+            census,
+            ..
+        } = self;
+        let health = stages
+            .is_metered()
+            .then(|| census.health(tracer, Counters::default()));
+        hint("taking the probes out…");
+        tracer.finish(DRAIN, &mut |event| {
+            let event = scrubber.scrub(pods.tell(event));
+            recorder.event(&event);
+            stages.push(&event);
+        });
+        health
     }
 
-    fn poll(&mut self, wait: Duration) -> Result<Polled, probe::Error> {
+    /// Hands on what was seen; the processes that ended.
+    fn poll(&mut self, wait: Duration) -> Result<Vec<u32>, probe::Error> {
         let Self {
             tracer,
             pods,
@@ -309,7 +324,7 @@ impl Session {
         if stages.metrics_are_asked_for() {
             stages.tell_metrics(census.health(tracer, counted_beside(scrubber, pods)));
         }
-        Ok(Polled { events, exited })
+        Ok(exited)
     }
 }
 
@@ -371,5 +386,5 @@ fn hint(text: &str) {
 /// A signal or the end of a process is noticed after this time at the latest.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// How long the end of tracing may take for what was seen before it.
+/// How long reading may take that which was seen before the end.
 const DRAIN: Duration = Duration::from_secs(2);

@@ -6,6 +6,7 @@
 mod attach;
 pub mod btf;
 pub mod checks;
+pub mod clock;
 mod copies;
 pub mod coverage;
 pub mod discover;

@@ -1,4 +1,4 @@
-//! Who a process is, and the host it runs on.
+//! Who a process is.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
@@ -6,9 +6,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::time::{ClockId, clock_gettime};
-
-use crate::event::{Host, Process, ProcessKey};
+use super::clock;
+use crate::event::{Process, ProcessKey};
 
 /// Processes remembered, the ones that ended included: their last records may still be in the ring.
 const MAX_PROCESSES: usize = 8192;
@@ -164,22 +163,32 @@ impl Facts {
     /// Whether these facts are of the process with this key and not of another one that had the pid. `/proc` rounds the
     /// start down to clock ticks; facts without a start were noted under this pid last and are taken.
     fn belong_to(&self, key: ProcessKey) -> bool {
-        let tick_ns = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
         self.start_ticks
-            .is_none_or(|ticks| ticks == key.start_ns / tick_ns)
+            .is_none_or(|ticks| ticks == key.start_ns / tick_ns())
     }
+}
+
+/// Length of a clock tick, the unit of times in `/proc`.
+fn tick_ns() -> u64 {
+    1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
 }
 
 /// The fields of `/proc/PID/stat` that say where a process comes from; see `proc_pid_stat(5)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) parent_pid: u32,
+    /// Since boot, by the clock of the host.
     pub(super) start_ticks: u64,
 }
 
 impl Stat {
     pub(super) fn read(pid: u32) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        let stat = Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+        let shift = clock::boottime_shift_ns() / i64::try_from(tick_ns()).ok()?;
+        Some(Self {
+            start_ticks: stat.start_ticks.checked_sub_signed(shift)?,
+            ..stat
+        })
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -264,64 +273,6 @@ fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn str_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The host and its clocks, measured again from time to time.
-#[derive(Debug)]
-pub struct HostClock {
-    host: Host,
-}
-
-impl HostClock {
-    /// A wall clock that moved by more than this against the monotonic one makes a new [`Host`] event.
-    const TOLERANCE_NS: u64 = 1_000_000;
-
-    /// Reads who the host is and measures its clocks.
-    pub fn measure() -> Self {
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self {
-            host: Host {
-                boot_id: boot_id.trim().to_owned(),
-                name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-                wall_offset_ns: wall_offset_ns(),
-            },
-        }
-    }
-
-    /// The host as it was measured last.
-    pub fn host(&self) -> &Host {
-        &self.host
-    }
-
-    /// Measures again; gives the host if its wall clock was set or drifted off.
-    pub fn check(&mut self) -> Option<&Host> {
-        let offset = wall_offset_ns();
-        if offset.abs_diff(self.host.wall_offset_ns) <= Self::TOLERANCE_NS {
-            return None;
-        }
-        self.host.wall_offset_ns = offset;
-        Some(&self.host)
-    }
-}
-
-/// Wall clock minus monotonic clock. Of several readings the one counts whose two monotonic ones are closest.
-fn wall_offset_ns() -> i64 {
-    const READINGS: usize = 16;
-    let nanoseconds = |clock| {
-        let time = clock_gettime(clock);
-        time.tv_sec
-            .saturating_mul(1_000_000_000)
-            .saturating_add(time.tv_nsec)
-    };
-    (0..READINGS)
-        .map(|_| {
-            let before = nanoseconds(ClockId::Monotonic);
-            let wall = nanoseconds(ClockId::Realtime);
-            let spread = nanoseconds(ClockId::Monotonic) - before;
-            (spread, wall - (before + spread / 2))
-        })
-        .min()
-        .map_or(0, |(_, offset)| offset)
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use tracer_common::limits;
 use tracer_common::state::loss;
 
 use super::attach::Attachment;
+use super::clock::{HostClock, now};
 use super::coverage::Coverage;
 use super::discover::{Finder, Found};
 use super::files::{FileIdentity, Target};
 use super::loader::{self, Kernel};
-use super::process::{HostClock, Processes};
+use super::process::Processes;
 use super::resolve::AttachPoint;
 use super::ring::{self, Record};
 use super::verdicts::Verdicts;
@@ -125,14 +126,17 @@ impl Tracer {
     }
 
     /// Waits for events, at most `timeout`, and hands them to `each` in order: [`ProbeEvent::Host`] first of all, a
-    /// [`ProbeEvent::Process`] before the first event of that process, a [`ProbeEvent::Tick`] once a second. Follows
+    /// [`ProbeEvent::Process`] before the first event of that process, a [`ProbeEvent::Tick`] once a second, which never
+    /// overtakes what was seen before it. Follows
     /// new processes and libraries by the way. Returns how many events were handed over; 0 after a time-out or a signal.
     pub fn poll(&mut self, timeout: Duration, each: &mut dyn FnMut(ProbeEvent<'_>)) -> Result<usize, Error> {
         let deadline = Instant::now() + timeout;
         loop {
             let found = self.finder.take(Instant::now());
             self.follow_up(found);
-            let count = self.tell_host(each) + self.drain(each) + self.tick(each);
+            let told = self.tell_host(each);
+            let Drained { count, until } = self.drain(each);
+            let count = told + count + self.tick(until, each);
             let now = Instant::now();
             if count > 0 || now >= deadline {
                 return Ok(count);
@@ -172,9 +176,31 @@ impl Tracer {
         }
     }
 
+    /// Ends tracing: takes the probes out, then hands over what they have left in the ring, for no longer than `patience`, and
+    /// what was lost since it was told last.
+    pub fn finish(&mut self, patience: Duration, each: &mut dyn FnMut(ProbeEvent<'_>)) {
+        self.detach();
+        self.tell_host(each);
+        // Processes come and go without probes too: on a busy host the ring may never be empty.
+        let deadline = Instant::now() + patience;
+        let until = loop {
+            let Drained { count, until } = self.drain(each);
+            if count == 0 || Instant::now() >= deadline {
+                break until;
+            }
+        };
+        for lost in self.lost(until) {
+            each(ProbeEvent::Lost(lost));
+        }
+    }
+
     /// Takes the probes out of the kernel, as dropping does, but all at once: for each link the kernel waits until no
     /// program of it runs any more.
     pub fn stop(mut self) {
+        self.detach();
+    }
+
+    fn detach(&mut self) {
         let attachments = self.attachments.drain().map(|(_, attachment)| attachment);
         let all = Attachment::all(attachments.chain(self.extra.drain(..)));
         self.kernel.detach(all);
@@ -240,7 +266,8 @@ impl Tracer {
     }
 
     /// Hands over what is in the ring.
-    fn drain(&mut self, each: &mut dyn FnMut(ProbeEvent<'_>)) -> usize {
+    fn drain(&mut self, each: &mut dyn FnMut(ProbeEvent<'_>)) -> Drained {
+        let mut until = now();
         let Self {
             kernel,
             finder,
@@ -250,9 +277,11 @@ impl Tracer {
             ..
         } = self;
         let mut count = 0;
+        let mut last = until;
         while let Some(item) = kernel.ring.next() {
             match ring::read(&item) {
                 Some(Record::Event { process, event }) => {
+                    last = event.time().unwrap_or(last);
                     if let ProbeEvent::ProcessExit { .. } = event {
                         // Of the children that come and go without TLS nobody has heard.
                         if introduced.forget(process) || asked_for.remove(&process.pid) {
@@ -263,29 +292,31 @@ impl Tracer {
                         each(event);
                     }
                 }
-                Some(Record::Exec { process, .. }) => {
+                Some(Record::Exec { process, time }) => {
+                    last = time;
                     introduced.introduce_again(process, finder.processes(), each);
                 }
                 None => tracing::error!(bytes = item.len(), "a record of an unknown kind"),
             }
             count += 1;
             if count == ROUND {
+                until = until.min(last);
                 break;
             }
         }
         if count > 0 && count < ROUND {
             waiter.drained();
         }
-        count
+        Drained { count, until }
     }
 
-    /// Once a second: time, losses, the wall clock, and what the programs have to say.
-    fn tick(&mut self, each: &mut dyn FnMut(ProbeEvent<'_>)) -> usize {
+    /// Once a second: time, losses, the wall clock, and what the programs have to say. `time`: everything up to there has been
+    /// handed over.
+    fn tick(&mut self, time: Monotonic, each: &mut dyn FnMut(ProbeEvent<'_>)) -> usize {
         if Instant::now() < self.next_tick {
             return 0;
         }
         self.next_tick = Instant::now() + TICK;
-        let time = now();
         let mut count = 1;
         if let Some(host) = self.clock.check() {
             each(ProbeEvent::Host(host.clone()));
@@ -335,6 +366,16 @@ impl Tracer {
     }
 }
 
+/// What a look into the ring gave.
+#[derive(Debug, Clone, Copy)]
+struct Drained {
+    /// Records.
+    count: usize,
+    /// No record from before this time is left in the ring: a tick that went beyond would let timeouts fire over what has
+    /// happened and was not read yet.
+    until: Monotonic,
+}
+
 /// Records handed over before ticks and new processes get their turn.
 const ROUND: usize = 4096;
 
@@ -379,11 +420,4 @@ impl Introduced {
     fn forget(&mut self, process: ProcessKey) -> bool {
         self.processes.remove(&process)
     }
-}
-
-/// The clock of the records.
-fn now() -> Monotonic {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let part = |value: i64| u64::try_from(value).unwrap_or(0);
-    Monotonic(part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec))
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::arguments::{Arguments, KubernetesOptions, SpanOptions};
+use super::arguments::{Arguments, KubernetesOptions, ProbeOptions, SpanOptions};
 use super::failure::Failure;
 
 /// What to do with settings.
@@ -43,6 +43,8 @@ pub(super) struct Show {
     form: Form,
     #[command(flatten)]
     pub(super) spans: SpanOptions,
+    #[command(flatten)]
+    pub(super) probes: ProbeOptions,
     #[command(flatten)]
     pub(super) kubernetes: KubernetesOptions,
 }

@@ -1,7 +1,8 @@
 //! The settings that the command line has. clap has read them.
 
 use super::super::arguments::{
-    Arguments, Command, KubernetesOptions, LogOptions, MetricOptions, RedactionOptions, SpanOptions, Top,
+    Arguments, Command, KubernetesOptions, LogOptions, MetricOptions, ProbeOptions, RedactionOptions,
+    SpanOptions, Top,
 };
 use super::super::config::Config;
 use super::Settings;
@@ -19,15 +20,26 @@ pub(super) fn give(arguments: &Arguments, settings: &mut Settings) {
     match command {
         Command::Run(run) => {
             give_spans(&run.spans, settings);
+            give_probes(run.probes, settings);
             give_kubernetes(&run.kubernetes, settings);
         }
-        Command::Attach(attach) => give_spans(&attach.spans, settings),
-        Command::Exec(exec) => give_spans(&exec.spans, settings),
-        Command::Record(record) => give_spans(&record.spans, settings),
+        Command::Attach(attach) => {
+            give_spans(&attach.spans, settings);
+            give_probes(attach.probes, settings);
+        }
+        Command::Exec(exec) => {
+            give_spans(&exec.spans, settings);
+            give_probes(exec.probes, settings);
+        }
+        Command::Record(record) => {
+            give_spans(&record.spans, settings);
+            give_probes(record.probes, settings);
+        }
         Command::Replay(replay) => give_spans(&replay.spans, settings),
         Command::Top(top) => give_top(top, settings),
         Command::Config(Config::Show(show)) => {
             give_spans(&show.spans, settings);
+            give_probes(show.probes, settings);
             give_kubernetes(&show.kubernetes, settings);
         }
         Command::Config(Config::Check(_) | Config::Example) | Command::Doctor(_) | Command::Gate(_) => {}
@@ -64,6 +76,11 @@ fn give_spans(options: &SpanOptions, settings: &mut Settings) {
     settings.metrics.prometheus.by_flag("--prometheus", prometheus);
     settings.spans.tool_loop.by_flag("--tool-loop", tool_loop);
     give_redaction(redaction, settings);
+}
+
+fn give_probes(options: ProbeOptions, settings: &mut Settings) {
+    let ProbeOptions { ring_size } = options;
+    settings.probes.ring_size.by_flag("--ring-size", ring_size);
 }
 
 fn give_redaction(options: RedactionOptions, settings: &mut Settings) {

@@ -168,6 +168,15 @@ pub(super) static OTLP_ENABLED: Key = Key::new(
 .flag("--otlp")
 .at_start();
 
+pub(super) static RING_SIZE: Key = Key::new(
+    "probes.ring_size",
+    "Bytes of room for what the probes saw and geophone has not read yet; what does not fit is lost and counted.",
+    "33554432",
+    "134217728",
+)
+.flag("--ring-size")
+.at_start();
+
 pub(super) static NODE: Key = Key::new(
     "kubernetes.node",
     "Ask the API server for the pods of this node, so that telemetry names pods, containers and workloads.",

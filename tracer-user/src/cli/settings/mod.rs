@@ -27,6 +27,7 @@ mod values;
 use super::arguments::{Content, Semconv, SpanFormat};
 use crate::bedrock::session::SessionHeader;
 use crate::genai::ContentLimit;
+use crate::probe;
 
 pub(super) use key::{Key, Reload};
 pub(super) use layers::{Loaded, file_of, load, read};
@@ -35,10 +36,10 @@ pub(super) use problem::Problems;
 pub(super) use rows::Row;
 pub(super) use setting::{Origin, Setting};
 pub(super) use tables::Tables;
-pub(super) use value::Value;
+pub(super) use value::{Scalar, Value};
 pub(super) use values::{
     BuiltinRule, FilePath, Interval, LogExporter, LogFilter, MetricExporter, NamedRule, PATH, PATTERN,
-    PathRule, PatternRule, PrometheusAddress, STDOUT, Text,
+    PathRule, PatternRule, PrometheusAddress, RingSize, STDOUT, Text,
 };
 
 /// Everything that geophone may be told.
@@ -58,6 +59,8 @@ pub(super) struct Settings {
     pub(super) metrics: Metrics,
     /// `[otlp]`
     pub(super) otlp: Otlp,
+    /// `[probes]`
+    pub(super) probes: Probes,
     /// `[kubernetes]`
     pub(super) kubernetes: Kubernetes,
     /// `[log]`
@@ -112,6 +115,21 @@ pub(super) struct Metrics {
     pub(super) interval_ms: Setting<Interval>,
 }
 
+/// What is asked of the probes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Probes {
+    pub(super) ring_size: Setting<RingSize>,
+}
+
+impl Probes {
+    /// Size of the ring buffer.
+    pub(super) fn ring_bytes(&self) -> u32 {
+        self.ring_size
+            .get()
+            .map_or(probe::Options::DEFAULT_RING_BYTES, |RingSize(bytes)| *bytes)
+    }
+}
+
 /// What is asked of Kubernetes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kubernetes {
@@ -140,6 +158,7 @@ impl Settings {
             prices,
             metrics,
             otlp,
+            probes,
             kubernetes,
             log,
         } = self;
@@ -188,6 +207,8 @@ impl Settings {
         visitor.setting(&keys::METRIC_EXPORTERS, exporters);
         visitor.setting(&keys::INTERVAL, interval_ms);
         otlp.visit(visitor);
+        let Probes { ring_size } = probes;
+        visitor.setting(&keys::RING_SIZE, ring_size);
         let Kubernetes { node } = kubernetes;
         visitor.setting(&keys::NODE, node);
         let Log { filter } = log;

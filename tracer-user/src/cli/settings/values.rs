@@ -410,6 +410,34 @@ impl Scalar for Interval {
     }
 }
 
+/// Room for what the probes saw, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) struct RingSize(pub(in crate::cli) u32);
+
+impl RingSize {
+    /// Some of the largest records fit.
+    const MIN: u32 = 1 << 16;
+    const MAX: u32 = 1 << 30;
+}
+
+impl Scalar for RingSize {
+    const TYPES: &'static [Type] = &[Type::Integer];
+
+    fn expected() -> String {
+        format!("a number of bytes from {} to {}", Self::MIN, Self::MAX)
+    }
+
+    fn parse(text: &str) -> Result<Self, Option<String>> {
+        let bytes = text.trim().parse().ok();
+        let bytes = bytes.filter(|bytes| (Self::MIN..=Self::MAX).contains(bytes));
+        bytes.map(Self).ok_or(None)
+    }
+
+    fn show(&self) -> toml::Value {
+        toml::Value::Integer(self.0.into())
+    }
+}
+
 /// Where metrics go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum MetricExporter {

@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::super::arguments::Top;
 use super::super::failure::Failure;
 use super::super::keep_only;
@@ -21,7 +19,7 @@ use super::super::target::{Target, is_running};
 use crate::capture::{DamageReport, Item, OpenError, Reader};
 use crate::counters::{Counter, Counters};
 use crate::event::{Monotonic, ProbeEvent};
-use crate::probe::{Options, Scope, Tracer, Verdicts};
+use crate::probe::{Options, Scope, Tracer, Verdicts, clock};
 use crate::rights::{self, Rights};
 use crate::scrub::Scrubber;
 use crate::top::Source;
@@ -103,11 +101,7 @@ impl Feed {
     /// The time now: the kernel's, or where a recording is.
     pub(super) fn now(&self) -> Monotonic {
         match self {
-            Self::Live(_) => {
-                let time = clock_gettime(ClockId::Monotonic);
-                let part = |part: i64| u64::try_from(part).unwrap_or(0);
-                Monotonic(part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec))
-            }
+            Self::Live(_) => clock::now(),
             Self::Recording(recording) => recording.now,
         }
     }
@@ -159,7 +153,11 @@ impl Live {
         } else {
             Scope::Processes(pids.clone())
         };
-        let tracer = Tracer::start(Options::new(scope)).map_err(|error| cannot_trace(&error))?;
+        let options = Options {
+            ring_bytes: settings.probes.ring_bytes(),
+            ..Options::new(scope)
+        };
+        let tracer = Tracer::start(options).map_err(|error| cannot_trace(&error))?;
         Ok(Self {
             tracer,
             pods: Pods::open(&settings.kubernetes),

@@ -11,6 +11,7 @@ pub(super) const PIPELINED_MAX: usize = 128;
 
 /// A request and its response, not yet complete.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Exchange {
     pub(super) number: ExchangeNumber,
     pub(super) method: Method,
@@ -20,6 +21,8 @@ pub(super) struct Exchange {
     pub(super) has_body: bool,
     /// Nothing more of the request is waited for.
     pub(super) requested: bool,
+    /// Requests may be missing before it.
+    pub(super) follows_hole: bool,
     pub(super) response: Response,
 }
 
@@ -86,6 +89,7 @@ impl Exchanges {
             expects_continue: false,
             has_body: false,
             requested: false,
+            follows_hole: false,
             response: Response::Awaited,
         });
         number
@@ -100,6 +104,26 @@ impl Exchanges {
         self.queue
             .iter_mut()
             .find(|exchange| exchange.response == Response::Awaited)
+    }
+
+    /// The exchanges that the response behind a hole cannot answer. A client sends a request when it has the response to the
+    /// one before, so of several only the last can still be waiting; and that one neither, if the hole holds the `beginning`
+    /// of its own response, or bytes of the request are missing, and with them perhaps other requests.
+    pub(super) fn unanswered(&self, beginning: bool) -> Vec<ExchangeNumber> {
+        let waiting = || {
+            let waiting = |exchange: &&Exchange| exchange.response == Response::Awaited;
+            self.queue.iter().filter(waiting)
+        };
+        let is_alone = waiting().count() == 1;
+        let last = waiting().next_back().filter(|last| {
+            let own_is_lost = beginning && is_alone && !last.follows_hole;
+            last.requested && !own_is_lost
+        });
+        let kept = last.map(|last| last.number);
+        waiting()
+            .map(|exchange| exchange.number)
+            .filter(|number| Some(*number) != kept)
+            .collect()
     }
 
     pub(super) fn get(&mut self, number: ExchangeNumber) -> Option<&mut Exchange> {

@@ -39,6 +39,8 @@ pub(super) enum Step<'a> {
     BodyEnd,
     /// Where messages begin and end is not known any more; the rest of the call is passed over.
     Lost,
+    /// A hole holds the beginning of the next message.
+    HeadLost,
 }
 
 /// All bytes of a head.
@@ -165,7 +167,7 @@ impl Half {
                     if input.missing > 0 {
                         input.missing = 0;
                         self.state = State::Seek;
-                        return Some(Step::Lost);
+                        return Some(Step::HeadLost);
                     }
                     match head.next(input) {
                         HeadStep::Hungry => return None,

@@ -10,6 +10,8 @@ mod exchange;
 mod half;
 mod head;
 #[cfg(test)]
+mod loss_tests;
+#[cfg(test)]
 mod property_tests;
 #[cfg(test)]
 mod tests;
@@ -49,8 +51,21 @@ pub(super) struct Http1 {
     exchanges: Exchanges,
     request_body: Option<Body>,
     response_body: Option<Body>,
+    /// Requests may have been missed since the last one that was seen.
+    requests_missed: bool,
+    /// The same of responses.
+    responses_missed: Option<Missed>,
     heads: u64,
     tunnel: bool,
+}
+
+/// What a hole in the responses hides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missed {
+    /// The end of a response, and perhaps more of them.
+    End,
+    /// The beginning of one.
+    Beginning,
 }
 
 /// A body under way.
@@ -71,6 +86,8 @@ impl Http1 {
             exchanges: Exchanges::starting_at(first_exchange),
             request_body: None,
             response_body: None,
+            requests_missed: false,
+            responses_missed: None,
             heads: 0,
             tunnel: false,
         }
@@ -187,7 +204,10 @@ impl Http1 {
         match step {
             Step::Head(head) => self.request_head(head, input, context),
             Step::Body(bytes) => self.request_part(BodyPart::Bytes(bytes), time, context),
-            Step::Hole(length) => self.request_part(lost(length), time, context),
+            Step::Hole(length) => {
+                self.requests_missed |= self.requests.is_lost();
+                self.request_part(lost(length), time, context);
+            }
             Step::BodyEnd => {
                 let Some(body) = self.finish_body(Direction::Write, time, context) else {
                     return;
@@ -201,7 +221,8 @@ impl Http1 {
                     }
                 }
             }
-            Step::Lost => {
+            Step::Lost | Step::HeadLost => {
+                self.requests_missed = true;
                 self.request_part(lost(None), time, context);
                 self.give_up_request(time, context);
             }
@@ -237,11 +258,13 @@ impl Http1 {
                 })
             });
             self.responses.forget();
+            self.responses_missed = None;
         }
 
         let number = self.exchanges.begin(request.method);
         if let Some(exchange) = self.exchanges.get(number) {
             exchange.expects_continue = request.expects_continue;
+            exchange.follows_hole = std::mem::take(&mut self.requests_missed);
         }
         let decoder = Decoder::new(codings(&request.head.fields));
         let head = request.head;
@@ -295,13 +318,27 @@ impl Http1 {
         match step {
             Step::Head(head) => self.response_head(head, input, context),
             Step::Body(bytes) => self.response_part(BodyPart::Bytes(bytes), time, context),
-            Step::Hole(length) => self.response_part(lost(length), time, context),
+            Step::Hole(length) => {
+                self.response_part(lost(length), time, context);
+                if self.responses.is_lost() {
+                    self.responses_missed.get_or_insert(Missed::End);
+                    if self.exchanges.waiting().is_some() {
+                        // The next request was sent, so this response had ended: what follows belongs to another.
+                        self.give_up_response(time, context);
+                        self.responses.forget();
+                    }
+                }
+            }
             Step::BodyEnd => {
                 if let Some(number) = self.finish_body(Direction::Read, time, context) {
                     self.responded(number, time, context);
                 }
             }
-            Step::Lost => self.give_up_response(time, context),
+            Step::Lost => {
+                self.responses_missed.get_or_insert(Missed::End);
+                self.give_up_response(time, context);
+            }
+            Step::HeadLost => self.responses_missed = Some(Missed::Beginning),
         }
     }
 
@@ -328,6 +365,13 @@ impl Http1 {
         if (100..200).contains(&status) && status != SWITCHING_PROTOCOLS {
             self.responses.expect_head();
             return;
+        }
+        if let Some(missed) = self.responses_missed.take() {
+            for number in self.exchanges.unanswered(missed == Missed::Beginning) {
+                let exchange = self.exchanges.get(number);
+                let phase = exchange.map_or(Phase::Waiting, |exchange| exchange.phase());
+                self.end_exchange(number, Completion::Desynchronised(phase), time, context);
+            }
         }
         let (number, method) = if let Some(exchange) = self.exchanges.waiting() {
             (exchange.number, exchange.method)
