@@ -22,12 +22,17 @@ pub(crate) struct Environment {
 }
 
 /// A program, the Debian package that brings it, and what for.
-const PROGRAMS: [(&str, &str, &str); 6] = [
+const PROGRAMS: [(&str, &str, &str); 7] = [
     ("curl", "curl", "is a client of the end-to-end tests"),
     ("go", "golang-go", "builds a client of the end-to-end tests"),
     ("node", "nodejs", "is a client of the end-to-end tests"),
     ("npm", "npm", "fetches what JavaScript clients need"),
     ("strip", "binutils", "takes the symbols out of clients"),
+    (
+        "systemd-analyze",
+        "systemd",
+        "checks the unit, and the manager beside it runs it",
+    ),
     ("tshark", "tshark", "checks that others can read capture files"),
 ];
 
