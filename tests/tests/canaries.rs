@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +12,14 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tracer_tests::calls::{CLAUDE, Call, NOVA};
 use tracer_tests::client::{Client, Kind};
 use tracer_tests::environment::{can_trace, geophone};
 use tracer_tests::fake::scenario::{Answer, Failure, Scenario};
 use tracer_tests::fake::tap::{Happened, Tap};
 use tracer_tests::fake::{FakeBedrock, Operation, Options};
-use tracer_tests::program::{DEADLINE, Program};
+use tracer_tests::program::{DEADLINE, Program, Signal};
 use tracer_tests::terminal::Terminal;
 use tracer_user::capture::{Item, Reader, Recording};
 use tracer_user::event::ProbeEvent;
@@ -127,7 +129,7 @@ fn with_sinks(words: &[&str], format: &str, spans: &Path, backend: &Backend) -> 
     let mut command = Command::new(geophone()?);
     command
         .args(words)
-        .args(["-vv", "--metrics", "--format", format, "--output"])
+        .args(["-vvv", "--metrics", "--format", format, "--output"])
         .arg(spans);
     let endpoint = format!("http://127.0.0.1:{}", backend.port);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).env(
@@ -224,6 +226,25 @@ fn replayed(file: &Path, format: &str, options: &[&str]) -> Result<Sinks> {
     ]))
 }
 
+/// What the log says while a recording goes to a backend over gRPC, whose client has much to say.
+fn log_over_grpc(file: &Path) -> Result<String> {
+    let directory = tempfile::tempdir()?;
+    let backend = Backend::start()?;
+    let spans = directory.path().join("spans");
+    let mut command = with_sinks(&["replay"], "otlp-json", &spans, &backend)?;
+    command.env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    command.arg("--content=both").arg(file);
+    let mut replay = Program::start("geophone replay", &mut command)?;
+    // The backend understands nothing, which is no failure of a replay.
+    replay.succeed()?;
+    let log = replay.stderr();
+    ensure!(
+        log.contains("frame=Headers"),
+        "no request was sent, or the log is not the whole one"
+    );
+    Ok(log)
+}
+
 /// Wants every sink to have been in use, and no credential in any.
 fn have_no_credentials(sinks: &Sinks) {
     for (sink, text) in sinks {
@@ -302,6 +323,103 @@ fn shown(capture: &Path) -> Result<String> {
     Ok(shown)
 }
 
+/// What a geophone leaves behind that is ended by a signal while it holds content.
+struct Crash {
+    log: String,
+    dumped: bool,
+    /// What stands in the folder that it ran in.
+    files: Vec<Vec<u8>>,
+}
+
+fn crash(signal: Signal, details: bool) -> Result<Crash> {
+    let (directory, place) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let backend = Backend::start()?;
+    let fake = FakeBedrock::start(&Options::default())?;
+    let mut client = Client::start(Kind::Boto3, &fake)?;
+    let spans = directory.path().join("spans");
+    let mut command = with_sinks(&["record"], "otlp-json", &spans, &backend)?;
+    command.arg("--recording").arg(directory.path().join("capture"));
+    command.args(["--content=both", "--pid", &client.pid().to_string()]);
+    command.current_dir(place.path());
+    if details {
+        command.env("GEOPHONE_CRASH_DETAILS", "1");
+    }
+    let mut agent = Program::start("geophone", &mut command)?;
+    agent.wait_for_stderr("geophone: tracing")?;
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    let process = i32::try_from(agent.pid()).ok().and_then(Pid::from_raw);
+    prlimit(process, Resource::Core, unlimited)?;
+    client.make(&calls(), 1)?;
+    let deadline = Instant::now() + DEADLINE;
+    while !backend.received().contains(CANARY) {
+        ensure!(
+            Instant::now() < deadline,
+            "no content came out:\n{}",
+            agent.stderr()
+        );
+    }
+    agent.signal(signal)?;
+    // Rust's guard of the stack takes the first of these; it steps aside when it finds that the stack is fine.
+    let deadline = Instant::now() + DEADLINE;
+    if signal == Signal::SEGV {
+        while is_caught(agent.pid(), signal)? {
+            ensure!(Instant::now() < deadline, "the guard does not step aside");
+        }
+        agent.signal(signal)?;
+    }
+    let status = agent.wait()?;
+    ensure!(status.signal() == Some(signal.as_raw()), "{status}");
+    client.finish()?;
+    let mut files = Vec::new();
+    for file in fs::read_dir(place.path())? {
+        files.push(fs::read(file?.path())?);
+    }
+    Ok(Crash {
+        log: agent.stderr(),
+        dumped: status.core_dumped(),
+        files,
+    })
+}
+
+/// Whether a process has a handler for a signal: `SigCgt` of `proc_pid_status(5)`.
+fn is_caught(pid: u32, signal: Signal) -> Result<bool> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = u64::from_str_radix(mask.context("no mask")?.trim(), 16)?;
+    Ok(mask >> (signal.as_raw() - 1) & 1 == 1)
+}
+
+#[test]
+fn a_crash_leaves_no_canary_behind() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    for signal in [Signal::ABORT, Signal::SEGV] {
+        let Crash { log, dumped, files } = crash(signal, false)?;
+        assert!(
+            !dumped && files.is_empty(),
+            "{signal:?} leaves {} files",
+            files.len()
+        );
+        let sinks = Sinks::from([(LOG, log)]);
+        have_no_credentials(&sinks);
+        have_none_of(&everything_said(), &sinks, &[LOG]);
+    }
+
+    // Asked for, it is there: what is looked for could be found.
+    let Crash { dumped, files, .. } = crash(Signal::ABORT, true)?;
+    assert!(dumped, "no core was dumped");
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern")?;
+    if !pattern.starts_with(['/', '|']) {
+        let holds = |file: &Vec<u8>| String::from_utf8_lossy(file).contains(CANARY);
+        assert!(files.iter().any(holds), "it is not in the core");
+    }
+    Ok(())
+}
+
 #[test]
 fn no_canary_is_in_any_sink() -> Result<()> {
     if !can_trace() {
@@ -338,6 +456,9 @@ fn no_canary_is_in_any_sink() -> Result<()> {
         }
     }
     have_none_of(&everything_said(), &sinks, &[SCRAPE, LOG]);
+    let log = Sinks::from([(LOG, log_over_grpc(&capture)?)]);
+    have_no_credentials(&log);
+    have_none_of(&everything_said(), &log, &[LOG]);
 
     // Narrowed by rules, what they name is in none, and the rest is there.
     let rules = [

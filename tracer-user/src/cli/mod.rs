@@ -5,6 +5,7 @@
 mod arguments;
 mod config;
 mod coverage;
+mod crash;
 mod doctor;
 mod failure;
 mod gate;
@@ -64,6 +65,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let holds = matches!(arguments.command, Command::Top(_)) && std::io::stderr().is_terminal();
     let loaded = settings::load(arguments, &spans::variable)?;
     start_log(loaded.settings.log.filter.get(), holds.then_some(&held))?;
+    crash::keep_quiet();
     match &arguments.command {
         Command::Run(_) => live::trace(Target::Host, None, &loaded),
         Command::Attach(attach) => live::trace(Target::processes(&attach.pids)?, None, &loaded),
