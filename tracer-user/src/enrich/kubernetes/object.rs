@@ -126,6 +126,8 @@ impl Entry {
             workloads: workloads(&metadata),
             attributes: attributes(&annotations),
             wishes: wishes(&annotations),
+            labels: metadata.labels.clone().unwrap_or_default(),
+            awaits_namespace: false,
             namespace: metadata.namespace.unwrap_or_default(),
             name: metadata.name.unwrap_or_default(),
             container: None,
