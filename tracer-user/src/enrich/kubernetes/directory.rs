@@ -132,12 +132,20 @@ impl Directory {
             return false;
         };
         for alias in &entry.uids {
-            self.by_uid.remove(alias);
+            forget(&mut self.by_uid, alias, uid);
         }
         for (container, _) in &entry.containers {
-            self.by_container.remove(container);
+            forget(&mut self.by_container, container, uid);
         }
         true
+    }
+}
+
+/// Takes a name away from a pod, unless another one has it by now: a mirror pod that was made anew has another UID, and the
+/// manifest and the containers of the one before.
+fn forget(owners: &mut HashMap<String, String>, name: &str, uid: &str) {
+    if owners.get(name).is_some_and(|owner| owner == uid) {
+        owners.remove(name);
     }
 }
 
@@ -205,6 +213,29 @@ mod tests {
             "the first deleted goes first"
         );
         assert_eq!(directory.len(), GONE_MAX);
+    }
+
+    /// The kubelet runs a static pod whatever the API server has: who deletes its mirror there gets a new one.
+    #[test]
+    fn a_mirror_pod_made_anew_keeps_manifest_and_containers_when_the_old_one_is_forgotten() {
+        let mirror = |uid: &str| {
+            let mut entry = entry(uid, "c1");
+            entry.uids.push("manifest".to_owned());
+            entry
+        };
+        let mut directory = Directory::default();
+        directory.apply(mirror("old"));
+        directory.delete("old");
+        directory.apply(mirror("new"));
+        for number in 0..=GONE_MAX {
+            let uid = format!("later-{number}");
+            directory.apply(entry(&uid, &uid));
+            directory.delete(&uid);
+        }
+        assert_eq!(name(&directory, None, Some("old")), None, "it was forgotten");
+        for (container, uid) in [(Some("c1"), None), (None, Some("manifest"))] {
+            assert_eq!(name(&directory, container, uid).as_deref(), Some("pod-new"));
+        }
     }
 
     #[test]

@@ -200,6 +200,129 @@ fn a_service_account_that_may_not_list_is_asked_about_again() {
     assert_eq!(pods.news().len(), 1);
 }
 
+fn wait_for_failures(pods: &Pods, number: u64) {
+    let failed = pods.shared.wait(PATIENCE, |directory| {
+        directory.counters().get(Counter::PodWatchFailures) >= number
+    });
+    assert!(failed, "nothing failed");
+}
+
+#[test]
+fn a_busy_api_server_is_asked_again() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    server.refuse(Some(StatusCode::TOO_MANY_REQUESTS));
+    let pods = Pods::at("node-3", server.config()).unwrap();
+    wait_for_failures(&pods, 1);
+    server.refuse(None);
+    assert!(pods.wait(PATIENCE), "it had time again");
+}
+
+/// As a load balancer does that lost the server behind it: it takes connections, and nothing comes.
+#[test]
+fn an_api_server_that_takes_requests_and_never_answers_counts_as_away() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    server.be_silent(true);
+    let mut config = server.config();
+    config.read_timeout = Some(Duration::from_millis(200));
+    let pods = Pods::at("node-3", config).unwrap();
+    wait_for_failures(&pods, 1);
+    server.be_silent(false);
+    assert!(pods.wait(PATIENCE), "it came back to its senses");
+}
+
+#[test]
+fn silence_is_measured_also_where_nobody_said_how_long_it_may_be() {
+    let config = super::watch::patient(kube::Config::new("http://127.0.0.1:1".parse().unwrap()));
+    let silence = config.read_timeout.expect("a bound");
+    assert!(silence > Duration::from_secs(295), "a quiet watch is no failure");
+    assert!(config.reset_reader_on_write);
+}
+
+/// Tokens of service accounts live for an hour: the kubelet writes a new one into the file that the pod sees.
+#[test]
+fn a_token_that_was_exchanged_is_read_anew() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "first").unwrap();
+    server.ask_for("first");
+    let mut config = server.config();
+    config.auth_info.token_file = Some(file.path().display().to_string());
+    let pods = Pods::at("node-3", config).unwrap();
+    assert!(pods.wait(PATIENCE), "the first token is good");
+    server.watches(1);
+
+    std::fs::write(file.path(), "second").unwrap();
+    server.ask_for("second");
+    server.hang_up();
+    wait_for_failures(&pods, 1);
+    // The file is looked at again a minute after it was read.
+    server.watches_within(2, PATIENCE * 3);
+}
+
+#[test]
+fn a_long_list_comes_in_pages() {
+    let all: Vec<Value> = (1..=7)
+        .map(|number| pod(&format!("chat-{number}"), number))
+        .collect();
+    let server = ApiServer::with(all);
+    server.turn_pages_of(3);
+    let mut pods = watch(&server);
+    assert_eq!(server.lists().len(), 3);
+    for number in 1..=7 {
+        assert_eq!(named(&mut pods, number), Some(format!("chat-{number}")));
+    }
+}
+
+/// The kubelet tells of a pod's containers a moment after they have begun to run.
+#[test]
+fn a_process_hears_of_its_container_once_the_kubelet_has_told() {
+    let unstarted = |status: Value| {
+        let mut pod = pod("chat-1", 1);
+        pod["spec"]["containers"] =
+            json!([{"name": "app", "image": "chat:1"}, {"name": "proxy", "image": "envoy:1"}]);
+        pod["status"] = json!({ "containerStatuses": status });
+        pod
+    };
+    let server = ApiServer::with(vec![unstarted(json!([{"name": "app"}, {"name": "proxy"}]))]);
+    let mut pods = watch(&server);
+    let ProbeEvent::Process(told) = pods.tell(ProbeEvent::Process(process(1))) else {
+        panic!("another event came back")
+    };
+    let told = told.pod.clone().expect("the pod is known by its UID");
+    assert_eq!((told.name.as_str(), &told.container), ("chat-1", &None));
+
+    server.watches(1);
+    let id = format!("cri-o://{}", container(1));
+    let started = unstarted(json!([{"name": "app"}, {"name": "proxy", "containerID": id}]));
+    server.say(&(json!({"type": "MODIFIED", "object": started}).to_string() + "\n"));
+    wait_for(&pods, 1);
+    let news = pods.news();
+    let containers: Vec<_> = news
+        .iter()
+        .filter_map(|process| process.pod.as_ref()?.container.as_ref())
+        .map(|container| container.name.as_str())
+        .collect();
+    assert_eq!(containers, ["proxy"]);
+}
+
+/// A pid is given again: another process, in another pod, has nothing of the one before.
+#[test]
+fn a_pid_that_was_given_again_is_another_process() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    let mut pods = watch(&server);
+    assert_eq!(named(&mut pods, 1).as_deref(), Some("chat-1"));
+    let mut other = Process::clone(&process(2));
+    other.key = ProcessKey {
+        start_ns: 99,
+        ..process(1).key
+    };
+    let told = pods.tell(ProbeEvent::Process(Arc::new(other)));
+    let ProbeEvent::Process(told) = told else {
+        panic!("another event came back")
+    };
+    assert_eq!(told.pod, None);
+}
+
 #[test]
 fn an_api_server_behind_tls_can_be_spoken_to() {
     // Nobody listens there: it is about the choice of a provider for TLS, which would panic.

@@ -23,6 +23,10 @@ use crate::rights::{self, Rights};
 /// Longest wait for a connection to the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Longest silence of the API server, after which it counts as away: a proxy that lost it may hold a connection for ever.
+/// Servers end a watch on which nothing happens after 290 seconds, as they are asked to.
+const SILENCE_MAX: Duration = Duration::from_mins(5);
+
 /// What both sides know.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -89,17 +93,27 @@ pub(super) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
+/// The settings with bounds on all that may never come.
+pub(super) fn patient(mut config: Config) -> Config {
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout.get_or_insert(SILENCE_MAX);
+    // The client would ask a busy server again for minutes and tell nobody: asking again is the watcher's work.
+    config.default_retry = false;
+    // Or the time that a connection was not used before a request would count as well.
+    config.reset_reader_on_write = true;
+    config
+}
+
 /// Starts to listen.
 pub(super) fn start(
     node: &str,
-    mut config: Config,
+    config: Config,
     runtime: Runtime,
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<()>, Error> {
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
     let client = {
         let _inside = runtime.enter();
-        Client::try_from(config).map_err(Box::new)?
+        Client::try_from(patient(config)).map_err(Box::new)?
     };
     let node = node.to_owned();
     // A token or a key may be renewed, in a file that is closed to others.

@@ -154,6 +154,41 @@ fn a_controller_is_named_only_where_the_names_prove_it() {
     assert_eq!(owned("argoproj.io/v1", "ReplicaSet", "x"), [""; 0]);
 }
 
+/// Argo writes the hash into a label of its own: what is behind the `ReplicaSet` is no Deployment.
+#[test]
+fn a_rollout_of_argo_is_not_taken_for_a_deployment() {
+    let mut pod = chat();
+    pod["metadata"]["labels"] = json!({"rollouts-pod-template-hash": "7d9f4c"});
+    let workloads = entry(pod).pod.workloads.clone();
+    let workloads: Vec<_> = workloads
+        .iter()
+        .map(|workload| (workload.kind, workload.name.as_str()))
+        .collect();
+    assert_eq!(workloads, [(WorkloadKind::ReplicaSet, "chat-7d9f4c")]);
+}
+
+/// `kubectl debug` adds one while the pod runs; a sidecar of Kubernetes 1.29 is an init container that goes on.
+#[test]
+fn sidecars_and_debuggers_are_containers_too() {
+    let mut pod = chat();
+    pod["spec"]["ephemeralContainers"] =
+        json!([{"name": "debugger", "image": "busybox:1.37", "targetContainerName": "app"}]);
+    pod["status"]["ephemeralContainerStatuses"] =
+        json!([{"name": "debugger", "containerID": "containerd://dddd"}]);
+    pod["spec"]["initContainers"] = json!([{"name": "mesh", "image": "proxy:3", "restartPolicy": "Always"}]);
+    pod["status"]["initContainerStatuses"] =
+        json!([{"name": "mesh", "containerID": "containerd://eeee", "started": true, "ready": true}]);
+    let containers = entry(pod).containers;
+    let of = |id: &str| {
+        let (_, pod) = containers.iter().find(|(known, _)| known == id)?;
+        pod.container
+            .as_ref()
+            .map(|container| (container.name.as_str(), container.image.as_str()))
+    };
+    assert_eq!(of("dddd"), Some(("debugger", "busybox:1.37")));
+    assert_eq!(of("eeee"), Some(("mesh", "proxy:3")));
+}
+
 #[test]
 fn anything_but_true_takes_away() {
     for (word, taken_away) in [

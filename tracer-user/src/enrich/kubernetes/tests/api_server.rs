@@ -40,6 +40,12 @@ struct State {
     version: u64,
     /// What every request is answered with, instead of pods.
     refusal: Option<StatusCode>,
+    /// The token that is asked for.
+    token: Option<String>,
+    /// Requests are taken and never answered.
+    is_silent: bool,
+    /// Most pods in one answer to a list.
+    page: Option<usize>,
     /// Queries of the lists and watches so far.
     lists: Vec<HashMap<String, String>>,
     watches: Vec<HashMap<String, String>>,
@@ -77,12 +83,32 @@ impl ApiServer {
         self.desk.state().refusal = status;
     }
 
+    /// Answers only who has this token from now on.
+    pub(super) fn ask_for(&self, token: &str) {
+        self.desk.state().token = Some(token.to_owned());
+    }
+
+    /// Takes requests and never answers from now on, or as usual again.
+    pub(super) fn be_silent(&self, is_silent: bool) {
+        self.desk.state().is_silent = is_silent;
+    }
+
+    /// Tells so many pods in one answer to a list, and the rest in further ones.
+    pub(super) fn turn_pages_of(&self, pods: usize) {
+        self.desk.state().page = Some(pods);
+    }
+
     /// Waits until this many watches have begun in all; gives the query of the last.
     pub(super) fn watches(&self, number: usize) -> HashMap<String, String> {
+        self.watches_within(number, PATIENCE)
+    }
+
+    /// The same, with patience of its own.
+    pub(super) fn watches_within(&self, number: usize, patience: Duration) -> HashMap<String, String> {
         let (state, _) = self
             .desk
             .arrived
-            .wait_timeout_while(self.desk.state(), PATIENCE, |state| state.watches.len() < number)
+            .wait_timeout_while(self.desk.state(), patience, |state| state.watches.len() < number)
             .unwrap();
         assert!(state.watches.len() >= number, "no watch came");
         state.watches.last().unwrap().clone()
@@ -135,8 +161,14 @@ impl ApiServer {
                 let desk = Arc::clone(&desk);
                 tokio::spawn(async move {
                     let service = service_fn(move |request| {
-                        let answer = desk.answer(&request);
-                        async move { Ok::<_, Infallible>(answer) }
+                        let is_silent = desk.state().is_silent;
+                        let answer = (!is_silent).then(|| desk.answer(&request));
+                        async move {
+                            match answer {
+                                Some(answer) => Ok::<_, Infallible>(answer),
+                                None => std::future::pending().await,
+                            }
+                        }
                     });
                     // A client that goes away is no concern of a server.
                     hyper::server::conn::http1::Builder::new()
@@ -169,16 +201,36 @@ impl Desk {
             })
             .collect();
         let mut state = self.state();
-        if let Some(status) = state.refusal {
+        let token = request
+            .headers()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        let is_known = state
+            .token
+            .as_ref()
+            .is_none_or(|asked| token.is_some_and(|token| token == format!("Bearer {asked}")));
+        let refusal = if is_known {
+            state.refusal
+        } else {
+            Some(StatusCode::UNAUTHORIZED)
+        };
+        if let Some(status) = refusal {
             let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "not you",
-                "reason": "Forbidden", "code": status.as_u16()});
+                "reason": status.canonical_reason(), "code": status.as_u16()});
             return respond(status, &body);
         }
         if query.get("watch").is_none_or(|watch| watch != "true") {
+            let begin = query.get("continue").map_or(0, |place| place.parse().unwrap());
             state.lists.push(query);
-            let version = state.version.to_string();
-            let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": version},
-                "items": state.pods});
+            let end = state
+                .page
+                .map_or(state.pods.len(), |page| state.pods.len().min(begin + page));
+            let mut metadata = json!({"resourceVersion": state.version.to_string()});
+            if end < state.pods.len() {
+                metadata["continue"] = json!(end.to_string());
+            }
+            let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": metadata,
+                "items": state.pods.get(begin..end)});
             return respond(StatusCode::OK, &list);
         }
         state.watches.push(query);
