@@ -78,7 +78,7 @@ mod tests {
     const POD: &str = "2c48913c-b29f-11e7-9350-020968147796";
 
     /// Control groups as the runtimes write them, with `ID` for the container's id.
-    const CONTAINERS: [&str; 20] = [
+    const CONTAINERS: [&str; 32] = [
         "/docker/ID",
         "/system.slice/docker-ID.scope",
         "/system.slice/containerd.service/kubepods-besteffort-pod2c48913c_b29f_11e7_9350_020968147796.slice:cri-containerd:ID",
@@ -103,6 +103,25 @@ mod tests {
         // Podman with cgroupfs, and in a pod of its own.
         "/libpod_parent/libpod-ID",
         "/machine.slice/machine-libpod_pod_0000000000000000000000000000000000000000000000000000000000000000.slice/libpod-ID.scope/container",
+        // Podman without root, and in the service of a Quadlet.
+        "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope/container",
+        "/system.slice/chat.service/libpod-payload-ID",
+        // Docker without root; nerdctl.
+        "/user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID.scope",
+        "/system.slice/nerdctl-ID.scope",
+        // A container that runs systemd has services of its own.
+        "/system.slice/docker-ID.scope/system.slice/chat.service",
+        "/kubepods.slice/kubepods-pod2c48913c_b29f_11e7_9350_020968147796.slice/cri-containerd-ID.scope/init.scope",
+        // Docker in Docker, with both drivers.
+        "/docker/0000000000000000000000000000000000000000000000000000000000000000/docker/ID",
+        "/system.slice/docker-0000000000000000000000000000000000000000000000000000000000000000.scope/docker/ID",
+        // k3d: k3s in a container.
+        "/docker/0000000000000000000000000000000000000000000000000000000000000000/kubepods/burstable/pod2c48913c-b29f-11e7-9350-020968147796/ID",
+        // ECS on EC2 with version 2.
+        "/ecstasks.slice/ecstasks-55091c13b8cf4801b527f4601742204d.slice/docker-ID.scope",
+        // As seen from a pod that has a cgroup namespace: of another pod, and of a neighbour in its own.
+        "/../../../kubepods-burstable.slice/kubepods-burstable-pod2c48913c_b29f_11e7_9350_020968147796.slice/crio-ID.scope",
+        "/../cri-containerd-ID.scope",
     ];
 
     #[test]
@@ -130,6 +149,9 @@ mod tests {
             "/system.slice/ssh.service",
             "/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-firefox-4242.scope",
             "/ecs/55091c13-b8cf-4801-b527-f4601742204d",
+            "/ecstasks.slice/ecstasks-55091c13b8cf4801b527f4601742204d.slice",
+            "/system.slice/run-r0123456789abcdef0123456789abcdef.scope",
+            "/lxc.payload.chat/system.slice/chat.service",
         ] {
             assert_eq!(container_id(cgroup), None, "{cgroup}");
         }
