@@ -269,7 +269,8 @@ fn label(labels: &mut String, key: &str, value: &Value) {
     labels.push('"');
 }
 
-/// Letters, digits and underscores; no digit first.
+/// Letters, digits and underscores; no digit first, nor two underscores: those names are Prometheus's own, and one line that
+/// has `__name__` for a label would make it refuse all others with it.
 fn label_name(name: &str) -> String {
     let allowed = |character: char| {
         if character.is_ascii_alphanumeric() {
@@ -281,6 +282,9 @@ fn label_name(name: &str) -> String {
     let mut label: String = name.chars().map(allowed).collect();
     if label.starts_with(|first: char| first.is_ascii_digit()) {
         label.insert(0, '_');
+    }
+    if label.starts_with("__") {
+        label.insert_str(0, "key");
     }
     label
 }

@@ -5,9 +5,9 @@ mod negotiation;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
@@ -17,7 +17,8 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use super::OpenError;
 use super::metrics::Collector;
@@ -25,8 +26,12 @@ use super::pulse::{Answer, Pulse};
 use crate::rights::{self, Rights};
 use negotiation::Format;
 
-/// Most connections served at once. Prometheus keeps one.
-const CONNECTIONS_MAX: usize = 32;
+/// Most connections served at once. Prometheus keeps one, a kubelet opens one for each question. Whoever else reaches the
+/// port may open more and say nothing: the oldest goes then, so that signs of life can always be had.
+const CONNECTIONS_MAX: usize = 128;
+
+/// Longest head of a request, and the memory of a connection.
+const HEAD_MAX: usize = 16 * 1024;
 
 /// How long a client may take for the head of a request, and a connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
@@ -85,11 +90,8 @@ impl Prometheus {
 }
 
 async fn accept(listener: TcpListener, collector: Collector, pulse: Pulse) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -99,18 +101,25 @@ async fn accept(listener: TcpListener, collector: Collector, pulse: Pulse) {
                 continue;
             }
         };
+        connections.retain(|connection| !connection.is_finished());
+        if connections.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
         let (collector, pulse) = (collector.clone(), pulse.clone());
-        tokio::spawn(async move {
+        let connection = tokio::spawn(async move {
             let service = service_fn(|request| answer(request, collector.clone(), pulse.clone()));
             // A client that goes away in the middle is its own business.
             hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(HEAD_MAX)
                 .serve_connection(TokioIo::new(stream), service)
                 .await
                 .ok();
-            drop(place);
         });
+        connections.push_back(connection.abort_handle());
     }
 }
 

@@ -210,6 +210,80 @@ fn signs_of_life_need_nobody_to_answer() {
     assert!(post.starts_with("HTTP/1.1 405"), "{post}");
 }
 
+/// Somebody opens a thousand connections and says nothing, or never gets to the end of what it says.
+#[test]
+fn a_crowd_that_says_nothing_keeps_nobody_from_the_signs_of_life() {
+    let (collector, _requests) = requests();
+    let server = Prometheus::open(([127, 0, 0, 1], 0).into(), collector, Pulse::default()).expect("a port");
+    let mut crowd = Vec::new();
+    for number in 0..1_000 {
+        let mut stream = TcpStream::connect(server.address()).expect("it listens");
+        if number % 2 == 0 {
+            // The oldest are closed meanwhile.
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost:").ok();
+        }
+        crowd.push(stream);
+        if number % 250 == 249 {
+            let answer = fetch(server.address(), "GET /healthz HTTP/1.1");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_head_without_end_is_refused() {
+    let (collector, _requests) = requests();
+    let server = Prometheus::open(([127, 0, 0, 1], 0).into(), collector, Pulse::default()).expect("a port");
+    let mut stream = TcpStream::connect(server.address()).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket of ours");
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nX: ")
+        .expect("it is sent");
+    let mut sent = 0;
+    // It stops reading long before the end.
+    while sent < 1 << 26 && stream.write_all(&[b'x'; 4096]).is_ok() {
+        sent += 4096;
+    }
+    assert!(sent < 1 << 26, "it took {sent} bytes");
+    let answer = fetch(server.address(), "GET /healthz HTTP/1.1");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// One line with a label of Prometheus's own, and it would take none of the others either.
+#[test]
+fn a_process_cannot_spoil_a_scrape_by_how_it_calls_its_attributes() {
+    let mut hostile = (*process(7, "worker")).clone();
+    hostile.environment = vec![(
+        "OTEL_RESOURCE_ATTRIBUTES".to_owned(),
+        "__name__=up,__address__=x,..=y,9=z,a-b=1,a.b=2,service-name=s".to_owned(),
+    )];
+    let snapshot = Snapshot {
+        time_unix_ns: 1_763_683_260_000_000_000,
+        processes: vec![ProcessMetrics {
+            process: Arc::new(hostile),
+            metrics: metrics(),
+        }],
+    };
+    let text = text(
+        &Collected::new(snapshot, None, &mut Resources::default()),
+        Format::Text,
+    );
+    let target = text.lines().find(|line| line.starts_with("target_info{"));
+    let target = target.expect("the process is told");
+    for (label, count) in [
+        ("key__name__=\"up\"", 1),
+        ("key__address__=\"x\"", 1),
+        ("key__=\"y\"", 1),
+        ("_9=\"z\"", 1),
+        ("a_b=", 1),
+        ("service_name=", 1),
+        ("{__", 0),
+        (",__", 0),
+    ] {
+        assert_eq!(target.matches(label).count(), count, "{label} in {target}");
+    }
+}
+
 #[test]
 fn a_port_that_is_taken_is_told_with_the_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
