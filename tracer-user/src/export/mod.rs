@@ -248,10 +248,14 @@ impl Outlets {
         Arc::new(metrics::Collected::new(snapshot, own, &mut self.resources))
     }
 
-    /// Whether anyone still reads what is written. False once the reader of a pipe is gone (`geophone … | head`) or the
-    /// disk is full: time to end.
+    /// Whether anything still goes anywhere. False once the reader of a pipe is gone (`geophone … | head`) or the disk is
+    /// full, and nothing is sent or served either: time to end.
     pub fn is_open(&self) -> bool {
-        self.writer.as_ref().is_none_or(writer::Writer::is_open)
+        let Metrics { otlp, prometheus, .. } = &self.metrics;
+        self.otlp.is_some()
+            || otlp.is_some()
+            || prometheus.is_some()
+            || self.writer.as_ref().is_none_or(writer::Writer::is_open)
     }
 
     /// What was dropped so far.
@@ -259,6 +263,7 @@ impl Outlets {
         let mut counters = Counters::default();
         if let Some(writer) = &self.writer {
             counters.add(Counter::SpansDroppedQueueFull, writer.dropped());
+            counters.add(Counter::SpansDroppedExport, writer.lost());
         }
         if let Some(otlp) = &self.otlp {
             counters.add(Counter::SpansDroppedQueueFull, otlp.dropped());

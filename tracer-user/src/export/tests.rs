@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Format, OpenError, OutletSettings, Outlets, Output};
+use super::{Format, MetricSettings, OpenError, OutletSettings, Outlets, Output};
+use crate::counters::Counter;
 use crate::event::{Host, Process, ProcessKey};
 use crate::genai::span::{Attribute, Parent, Span, SpanEvent, SpanId, SpanKind, SpanStatus, TraceId, Value};
 
@@ -153,4 +154,31 @@ fn an_output_that_cannot_be_made_is_said_with_its_remedy() {
         text.contains("/no/such/directory/spans.jsonl") && text.contains("--output"),
         "{text}"
     );
+}
+
+/// The disk is full, or who read the pipe is gone: spans go on to the backend, and metrics are still served.
+#[test]
+fn an_output_that_takes_no_more_is_the_end_only_where_nothing_else_is_left() {
+    for prometheus in [None, Some(([127, 0, 0, 1], 0).into())] {
+        let mut outlets = Outlets::open(OutletSettings {
+            format: Format::OtlpJson,
+            output: Output::File("/dev/full".into()),
+            metrics: MetricSettings {
+                prometheus,
+                ..MetricSettings::default()
+            },
+            ..OutletSettings::default()
+        })
+        .expect("it opens");
+        assert!(outlets.is_open());
+        outlets.span(span(&process(1, "worker"), 1));
+        let deadline = Instant::now() + PATIENCE;
+        while outlets.counters().get(Counter::SpansDroppedExport) == 0 {
+            assert!(Instant::now() < deadline, "the loss is counted while it lasts");
+            std::thread::yield_now();
+        }
+        assert_eq!(outlets.is_open(), prometheus.is_some());
+        let report = outlets.shutdown(PATIENCE);
+        assert_eq!(report.counters.get(Counter::SpansDroppedExport), 1);
+    }
 }

@@ -51,6 +51,14 @@ struct Shared {
     metrics: Mutex<Option<Arc<Collected>>>,
 }
 
+impl Shared {
+    /// Spans that were handed in, and neither written nor dropped for want of room.
+    fn lost(&self) -> u64 {
+        let gone = self.written.load(Ordering::Relaxed) + self.queue.dropped();
+        self.accepted.load(Ordering::Relaxed).saturating_sub(gone)
+    }
+}
+
 impl Writer {
     /// Opens the output and starts the thread; `None` when nothing is to be written. `details`: where they are told in OTLP
     /// JSON; people have them with the span.
@@ -104,8 +112,14 @@ impl Writer {
             .build()
             .map_err(OpenError::Thread)?;
         let worker = Arc::clone(&shared);
+        let place = name.clone();
         rights::spawn("spans-writer", Rights::NONE, move || {
             let result = runtime.block_on(write_all(&worker, form, BufWriter::new(output)));
+            if let Err(error) = &result
+                && error.kind() != io::ErrorKind::BrokenPipe
+            {
+                tracing::warn!(%error, "spans are not written to {place} any more: those that come are lost");
+            }
             worker.open.store(false, Ordering::Release);
             // Spans that come from now on are lost.
             worker.queue.close();
@@ -140,6 +154,11 @@ impl Writer {
         self.shared.queue.dropped()
     }
 
+    /// How many spans came after nothing could be written any more, or were under way then.
+    pub(super) fn lost(&self) -> u64 {
+        if self.is_open() { 0 } else { self.shared.lost() }
+    }
+
     /// Writes what is left, until the deadline.
     pub(super) fn shutdown(self, deadline: Instant, report: &mut Report) {
         let Self { shared, ended, name } = self;
@@ -147,10 +166,7 @@ impl Writer {
         let result = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         let written = shared.written.load(Ordering::Relaxed);
         let dropped = shared.queue.dropped();
-        let lost = shared
-            .accepted
-            .load(Ordering::Relaxed)
-            .saturating_sub(written + dropped);
+        let lost = shared.lost();
         report.written += written;
         report.counters.add(Counter::SpansDroppedQueueFull, dropped);
         report.counters.add(Counter::SpansDroppedExport, lost);
@@ -340,6 +356,7 @@ mod tests {
             std::thread::yield_now();
         }
         writer.span(finished(2));
+        assert_eq!(writer.lost(), 2, "told before the end");
         let report = end(writer, PATIENCE);
         assert_eq!((report.written, report.problems.len()), (0, 0), "{report:?}");
         assert_eq!(report.counters.get(Counter::SpansDroppedExport), 2);
