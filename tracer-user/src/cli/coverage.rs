@@ -5,15 +5,20 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use super::note;
+use super::target::is_running;
 use crate::probe::coverage::{Coverage, Figures, Verdict};
 
 /// How the processes stand that were asked for, one by one.
 pub(super) fn tell_processes(found: &[Coverage], pids: &[u32]) {
     for pid in pids {
         let Some(process) = found.iter().find(|process| process.pid == *pid) else {
-            note(format_args!(
-                "{pid}: its libraries cannot be read; `geophone doctor` says which rights that takes"
-            ));
+            if is_running(*pid) {
+                note(format_args!(
+                    "{pid}: its libraries cannot be read; `geophone doctor` says which rights that takes"
+                ));
+            } else {
+                note(format_args!("{pid}: it has ended"));
+            }
             continue;
         };
         let name = program(process);

@@ -109,7 +109,7 @@ impl fmt::Display for Report {
         let without = self.with(Verdict::NoTls).count();
         writeln!(f, "\nOther processes without TLS that geophone knows: {without}")?;
         if self.hidden > 0 {
-            writeln!(f, "Processes that only root may look into: {}", self.hidden)?;
+            writeln!(f, "Processes that this user may not look into: {}", self.hidden)?;
         }
         write_installed(f, &self.installed)?;
         if self.can_trace() {
@@ -239,7 +239,7 @@ mod tests {
              \x20 none at present; those that start later are found by `run`, and by `exec` in time\n\
              \n\
              Other processes without TLS that geophone knows: 0\n\
-             Processes that only root may look into: 2\n\
+             Processes that this user may not look into: 2\n\
              \n\
              Installed programs with TLS of their own\n\
              \x20 /opt/tool: not traced: OpenSSL without symbols: its functions cannot be found safely\n\
