@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use rustix::pty::OpenptFlags;
 use rustix::termios::{Termios, Winsize};
 
@@ -56,6 +57,8 @@ impl Terminal {
             .args(arguments)
             .env("TERM", "xterm-256color")
             .env_remove("GEOPHONE_LOG")
+            // A job of its own, as a shell would start it: it can be stopped without the tests.
+            .process_group(0)
             .stdin(line.try_clone()?)
             .stdout(line.try_clone()?)
             .stderr(Stdio::from(line.try_clone()?))
@@ -85,6 +88,12 @@ impl Terminal {
     /// Types keys.
     pub fn press(&mut self, keys: &str) -> Result<()> {
         Ok(self.keys.write_all(keys.as_bytes())?)
+    }
+
+    /// Writes on the screen, as another program of the same terminal.
+    pub fn scribble(&self, text: &str) -> Result<()> {
+        rustix::io::write(&self.line, text.as_bytes())?;
+        Ok(())
     }
 
     /// Sends a signal.
@@ -118,12 +127,26 @@ impl Terminal {
         Ok(())
     }
 
+    /// Waits until geophone is stopped as Ctrl-Z does it, and wants the terminal to be as it was.
+    pub fn stopped(&mut self) -> Result<()> {
+        let child = Pid::from_child(&self.child);
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = rustix::process::waitid(WaitId::Pid(child), options)?;
+        ensure!(status.is_some_and(|status| status.stopped()), "it has ended");
+        self.is_given_back("stopped")
+    }
+
     /// Waits for the end, and wants the terminal to be as it was.
     pub fn ended(&mut self) -> Result<ExitStatus> {
         let status = self.child.wait()?;
+        self.is_given_back("the end")?;
+        Ok(status)
+    }
+
+    fn is_given_back(&mut self, word: &str) -> Result<()> {
         // What it wrote before its end is still on its way; a line of ours comes after it.
-        rustix::io::write(&self.line, b"\r\nthe end")?;
-        self.wait_until("the end", |text| text.contains("the end"))?;
+        rustix::io::write(&self.line, format!("\r\n{word}").as_bytes())?;
+        self.wait_until(word, |text| text.contains(word))?;
         ensure!(!self.is_taken(), "the screen was not given back");
         ensure!(
             !self.screen.screen().hide_cursor(),
@@ -134,7 +157,7 @@ impl Terminal {
             format!("{before:?}") == format!("{after:?}"),
             "the line was {before:?} and is {after:?}"
         );
-        Ok(status)
+        Ok(())
     }
 }
 

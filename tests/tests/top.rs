@@ -70,6 +70,33 @@ fn control_c_and_signals_give_the_terminal_back() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn control_z_stops_it_and_it_goes_on_where_it_was() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = recording(folder.path())?;
+    let mut terminal = Terminal::start(&[Path::new("top"), &file])?;
+    terminal.wait_until("the recording", |text| text.contains("read to its end"))?;
+    terminal.press("2")?;
+    terminal.wait_until("the models", |text| text.contains("[2 Models]"))?;
+    terminal.press("\u{1a}")?;
+    terminal.stopped()?;
+    terminal.signal(Signal::CONT)?;
+    terminal.wait_until("the models again", |text| text.contains("[2 Models]"))?;
+    assert!(terminal.is_taken());
+
+    // Stopped by somebody else it cannot give anything back, but takes it anew when it goes on.
+    terminal.signal(Signal::STOP)?;
+    terminal.scribble("\u{1b}[2Jwhat a shell said")?;
+    terminal.wait_until("a shell", |text| text.contains("what a shell said"))?;
+    terminal.signal(Signal::CONT)?;
+    terminal.wait_until("the models once more", |text| {
+        text.contains("[2 Models]") && !text.contains("shell")
+    })?;
+    terminal.press("q")?;
+    assert_eq!(terminal.ended()?.code(), Some(0));
+    Ok(())
+}
+
 /// A stream is held up by the fake until another comes as far as it has.
 #[test]
 fn a_stream_is_seen_in_flight_and_when_it_has_ended() -> Result<()> {

@@ -19,6 +19,8 @@ pub(super) struct Signals {
 struct Shared {
     /// Someone asked to end.
     end: AtomicBool,
+    /// It was stopped, and goes on.
+    continued: AtomicBool,
     /// Tracing has ended and the rest is being written: a signal now ends that too.
     draining: AtomicBool,
     /// Exit code for an end at once, when it is not told by the signal.
@@ -51,6 +53,7 @@ impl Signals {
                 quit: listen_to(SignalKind::quit(), ignored)?,
                 terminate: listen_to(SignalKind::terminate(), ignored)?,
                 hang_up: listen_to(SignalKind::hangup(), ignored)?,
+                go_on: listen_to(SignalKind::from_raw(Signal::CONT.as_raw()), ignored)?,
             }
         };
         let listening = Arc::clone(&shared);
@@ -69,6 +72,11 @@ impl Signals {
         self.shared.end.load(Ordering::Relaxed)
     }
 
+    /// Whether it was stopped since this was last asked, as Ctrl-Z does in a shell, and goes on.
+    pub(super) fn went_on(&self) -> bool {
+        self.shared.continued.swap(false, Ordering::Relaxed)
+    }
+
     /// From now on a signal ends the program at once. With this exit code, if there is one.
     pub(super) fn draining(&self, exit_code: Option<u8>) {
         self.shared
@@ -83,6 +91,7 @@ struct Listener {
     quit: Option<tokio::signal::unix::Signal>,
     terminate: Option<tokio::signal::unix::Signal>,
     hang_up: Option<tokio::signal::unix::Signal>,
+    go_on: Option<tokio::signal::unix::Signal>,
 }
 
 impl Listener {
@@ -93,6 +102,10 @@ impl Listener {
                 () = next(&mut self.quit) => Signal::QUIT,
                 () = next(&mut self.terminate) => Signal::TERM,
                 () = next(&mut self.hang_up) => Signal::HUP,
+                () = next(&mut self.go_on) => {
+                    shared.continued.store(true, Ordering::Relaxed);
+                    continue;
+                }
             };
             if shared.draining.load(Ordering::Acquire) {
                 leave(came, shared.exit_code.load(Ordering::Relaxed));

@@ -31,7 +31,7 @@ pub(crate) fn clean(text: &str) -> String {
 /// Unicode's embeddings, overrides and isolates of direction (UAX #9) and its invisible marks.
 fn is_format(character: char) -> bool {
     matches!(character,
-        '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The beginning of a text, with a mark when there is more.
@@ -147,8 +147,8 @@ mod tests {
         assert_eq!(clean("\u{1b}[2Jgone\u{7}"), "\u{fffd}[2Jgone\u{fffd}");
         assert_eq!(clean(" two\r\nlines\tand  more "), "two lines and more");
         assert_eq!(
-            clean("a\u{202e}b\u{2066}c\u{9b}31m"),
-            "a\u{fffd}b\u{fffd}c\u{fffd}31m"
+            clean("a\u{202e}b\u{2066}c\u{9b}31m\u{61c}d"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}31m\u{fffd}d"
         );
         assert_eq!(clean("Grüezi, 世界"), "Grüezi, 世界");
     }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::flight::Flight;
 use super::seen::{Outcome, Seen};
 use super::table::Group;
-use super::words::{amount, brief, dollars, rate};
+use super::words::{amount, brief, dollars, noun, rate};
 use super::{figures::Figures, seen::UNKNOWN};
 use crate::event::Monotonic;
 use crate::export::text::clock;
@@ -400,7 +400,7 @@ fn flight_note(flight: &Flight) -> String {
         (Phase::Request, _) => "sending".to_owned(),
         (Phase::Waiting, _) => "waiting".to_owned(),
         (Phase::Response, 0) => "answering".to_owned(),
-        (Phase::Response, chunks) => format!("{} chunks", amount(chunks)),
+        (Phase::Response, chunks) => noun(chunks, "chunk"),
     }
 }
 

@@ -15,12 +15,14 @@ use super::seen::Seen;
 pub enum Flow {
     /// It goes on.
     Stay,
+    /// It gives the terminal to the shell, until that gives it back.
+    Stop,
     /// It ends.
     Leave,
 }
 
 /// Every key with what it does, for the help.
-pub(super) const HELP: [(&str, &str); 14] = [
+pub(super) const HELP: [(&str, &str); 15] = [
     ("1 2 3 4, Tab", "calls, models, services, sessions"),
     ("↑ ↓ j k", "choose a row; PgUp, PgDn, Home and End go further"),
     ("Enter", "open: a call with its steps, or the calls of a row"),
@@ -36,6 +38,7 @@ pub(super) const HELP: [(&str, &str); 14] = [
     ("r", "sort the other way round"),
     ("?", "this help"),
     ("q, Ctrl-C", "leave"),
+    ("Ctrl-Z", "stop; `fg` goes on"),
     ("", ""),
     (
         "↑ … ▶",
@@ -58,6 +61,9 @@ impl Model {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         if control && key.code == KeyCode::Char('c') {
             return Flow::Leave;
+        }
+        if control && key.code == KeyCode::Char('z') {
+            return Flow::Stop;
         }
         if self.looking.typing.is_some() {
             self.type_key(key.code, control);

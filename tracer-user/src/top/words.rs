@@ -18,6 +18,12 @@ pub(super) fn amount(count: u64) -> String {
     }
 }
 
+/// `1 call`, `2 calls`.
+pub(super) fn noun(count: u64, one: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", amount(count))
+}
+
 /// `842ms`, `1.24s`, `2m05s`: at most six characters below a hundred hours.
 pub(super) fn brief(ns: u64) -> String {
     let (milliseconds, seconds) = (ns / 1_000_000, ns / 1_000_000_000);

@@ -108,6 +108,11 @@ impl Watch {
             let wait = if self.is_over { SLICE } else { Duration::ZERO };
             match self.take_keys(wait)? {
                 Some(Flow::Leave) => return Ok(()),
+                Some(Flow::Stop) => {
+                    screen.stop()?;
+                    is_stale = true;
+                    due = Instant::now();
+                }
                 Some(Flow::Stay) => {
                     is_stale = true;
                     due = Instant::now();
@@ -116,6 +121,11 @@ impl Watch {
             }
             if signals.asked_to_end() {
                 return Ok(());
+            }
+            if signals.went_on() {
+                screen.take_again()?;
+                is_stale = true;
+                due = Instant::now();
             }
             for line in log.since(&mut warnings) {
                 self.sink.model.warn(line);
@@ -171,7 +181,7 @@ impl Watch {
                 _ => Flow::Stay,
             };
             flow = Some(asked);
-            if asked == Flow::Leave {
+            if asked != Flow::Stay {
                 break;
             }
         }

@@ -12,6 +12,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use rustix::process::Signal;
 
 use super::super::failure::Failure;
 use super::keys::Keys;
@@ -67,6 +68,28 @@ impl Screen {
                 Err(lost(&error))
             }
         }
+    }
+
+    /// Gives the terminal to the shell until somebody says `fg`, as Ctrl-Z asks for. Where there is no shell that could say
+    /// so, the kernel does not stop anybody, and it goes on at once.
+    pub(super) fn stop(&mut self) -> Result<(), Failure> {
+        close();
+        // Others may be part of the same job: who pipes a recording into this one.
+        rustix::process::kill_current_process_group(Signal::TSTP).map_err(|error| lost(&error.into()))?;
+        OPEN.store(true, Ordering::SeqCst);
+        self.take_again()
+    }
+
+    /// Takes the terminal anew: a shell that had it meanwhile has set it as it wants it, and written on it.
+    pub(super) fn take_again(&mut self) -> Result<(), Failure> {
+        if !OPEN.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        disable_raw_mode()
+            .and_then(|()| enable_raw_mode())
+            .and_then(|()| execute!(io::stdout(), EnterAlternateScreen, Hide))
+            .and_then(|()| self.terminal.clear())
+            .map_err(|error| lost(&error))
     }
 
     /// Draws a model.

@@ -82,10 +82,30 @@ fn the_help_names_every_key() {
 #[test]
 fn a_narrow_terminal_keeps_what_matters_most() {
     insta::assert_snapshot!("narrow_40x12", screen(&mut busy(), 40, 12));
-    let tiny = screen(&mut busy(), 30, 4);
-    assert!(tiny.starts_with("geophone top: the terminal is…"), "{tiny}");
-    for (width, height) in [(1, 1), (0, 0), (20, 6), (21, 200), (400, 6)] {
-        screen(&mut busy(), width, height);
+    insta::assert_snapshot!("tiny_20x5", screen(&mut busy(), 20, 5));
+    let mut models = busy();
+    press(&mut models, "2");
+    insta::assert_snapshot!("tiny_models_30x7", screen(&mut models, 30, 7));
+    let smaller = screen(&mut busy(), 20, 4);
+    assert!(smaller.starts_with("terminal too small"), "{smaller}");
+    for (width, height) in [(1, 1), (0, 0), (20, 5), (20, 7), (20, 8), (21, 200), (400, 6)] {
+        let mut model = busy();
+        model.losses([("holes", 1)].into_iter());
+        model.warn("WARN something is odd".to_owned());
+        for keys in ["1", "2", "1\n", "?"] {
+            press(&mut model, keys);
+            screen(&mut model, width, height);
+        }
+    }
+}
+
+#[test]
+fn the_chosen_row_is_seen_on_the_smallest_terminal() {
+    let mut model = busy();
+    for _ in 0..12 {
+        let shown = screen(&mut model, 20, 5);
+        assert!(shown.contains('›'), "{shown}");
+        press(&mut model, "↓");
     }
 }
 
@@ -103,6 +123,10 @@ fn losses_and_warnings_are_told() {
     let shown = screen(&mut model, 80, 24);
     let told = "! WARN \u{fffd}[2Jit is odder (2 warnings in all, told again at the end)\n";
     assert!(shown.contains(told), "{shown}");
+    assert!(
+        shown.contains("not seen in full: lost_records_ring_full=12\n"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -8,6 +8,9 @@ use super::super::columns::{Column, Kind, Layout};
 use super::super::looking::Sort;
 use super::{GUTTER, choose, fit_tail, put, width_of};
 
+/// Least width of a column of texts for which there is not enough room.
+const SQUEEZED_MIN: u16 = 8;
+
 /// Widest that a column grows.
 const WIDTH_MAX: u16 = 60;
 
@@ -118,15 +121,30 @@ where
         by_rank.sort_by_key(|shown| (makes_room(shown), shown.layout.rank));
         let mut left = width;
         let mut kept = Vec::new();
+        let mut squeezed = None;
         for shown in by_rank {
-            let needed = shown.width + u16::from(!kept.is_empty());
+            let gap = u16::from(!kept.is_empty());
+            let needed = shown.width + gap;
             if needed > left {
+                // Half a name is better than none.
+                if shown.layout.kind.grows() && left >= gap + SQUEEZED_MIN {
+                    squeezed = Some((shown.layout.rank, left - gap));
+                    kept.push(shown.layout.rank);
+                    left = 0;
+                }
                 break;
             }
             left -= needed;
             kept.push(shown.layout.rank);
         }
         all.retain(|shown| kept.contains(&shown.layout.rank));
+        for shown in &mut all {
+            if let Some((rank, width)) = squeezed
+                && rank == shown.layout.rank
+            {
+                shown.width = width;
+            }
+        }
         for rank in kept {
             for shown in all
                 .iter_mut()

@@ -14,11 +14,17 @@ use super::looking::{Looking, Opened, Page};
 use super::model::{Model, Source};
 use super::seen::Outcome;
 use super::table::Group;
-use super::words::{amount, dollars, rate};
+use super::words::{amount, dollars, noun, rate};
 use crate::export::text::{clean, clock};
 
-/// Lines that are not rows: title, sums, pages, headings, foot.
-const OTHER_LINES: u16 = 5;
+/// Lines that are not rows: sums, pages, headings, foot.
+const OTHER_LINES: u16 = 4;
+
+/// Least height at which there is room for a title and a notice as well.
+const ROOMY: u16 = 8;
+
+/// Least size that shows anything.
+const WIDTH_MIN: u16 = 20;
 
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -38,28 +44,39 @@ fn choose(buffer: &mut Buffer, row: Rect) {
 
 /// Rows that fit on a screen of this height.
 pub(super) fn rows_of(height: u16) -> usize {
-    usize::from(height.saturating_sub(OTHER_LINES).max(1))
+    let title = u16::from(height >= ROOMY);
+    usize::from(height.saturating_sub(OTHER_LINES + title).max(1))
 }
 
 /// Puts a model into a buffer.
 pub fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let mut screen = Screen { area, buffer };
-    if area.height < OTHER_LINES + 1 || area.width < 20 {
-        screen.line(0, "geophone top: the terminal is too small", WARNING);
+    if area.height < OTHER_LINES + 1 || area.width < WIDTH_MIN {
+        let mut screen = Screen { area, buffer };
+        screen.line(0, "terminal too small", WARNING);
         return;
     }
-    title(model, &mut screen);
-    sums(model, &mut screen);
-    let last = area.height - 1;
-    let notice = notice(model);
-    let end = if notice.is_some() { last - 1 } else { last };
-    let body = Rect {
-        y: area.y + 3,
-        height: end - 3,
+    let is_roomy = area.height >= ROOMY;
+    if is_roomy {
+        title(model, &mut Screen { area, buffer });
+    }
+    let above = u16::from(is_roomy);
+    let area = Rect {
+        y: area.y + above,
+        height: area.height - above,
         ..area
     };
-    if let Some(notice) = notice {
-        screen.line(last - 1, &notice, WARNING);
+    let mut screen = Screen { area, buffer };
+    sums(model, &mut screen);
+    let last = area.height - 1;
+    let notices = if is_roomy { notices(model) } else { Vec::new() };
+    let end = last - u16::try_from(notices.len()).unwrap_or(0);
+    let body = Rect {
+        y: area.y + 2,
+        height: end - 2,
+        ..area
+    };
+    for (line, notice) in (end..last).zip(&notices) {
+        screen.line(line, notice, WARNING);
     }
     foot(model, last, &mut screen);
     if model.looking.help {
@@ -69,12 +86,14 @@ pub fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     }
     match model.looking.opened.last() {
         Some(Opened::Span(seen, chosen)) => {
-            crumbs(model, &mut screen);
             let lines = detail::lines(model, seen);
+            let place = (lines.len() > usize::from(body.height))
+                .then(|| format!("line {} of {}", chosen + 1, lines.len()));
+            crumbs(model, &place.unwrap_or_default(), &mut screen);
             detail::draw(&lines, Some(*chosen), body, screen.buffer);
         }
         Some(Opened::Flight(key)) => {
-            crumbs(model, &mut screen);
+            crumbs(model, "", &mut screen);
             let lines = detail::flight_lines(model, *key);
             detail::draw(&lines, None, body, screen.buffer);
         }
@@ -166,8 +185,10 @@ fn title(model: &Model, screen: &mut Screen<'_>) {
     screen.line(0, &what, STRONG);
     if let Some(now) = model.now_unix_ns() {
         let clock = clock(now);
-        let second = clock.get(..8).unwrap_or_default();
-        screen.right(0, &format!("{second} UTC"), DIM);
+        let second = format!("{} UTC", clock.get(..8).unwrap_or_default());
+        if width_of(&what) + 1 + width_of(&second) <= screen.area.width {
+            screen.right(0, &second, DIM);
+        }
     }
 }
 
@@ -188,36 +209,45 @@ fn sums(model: &Model, screen: &mut Screen<'_>) {
         parts.push(dollars(cost));
     }
     let style = if totals.errors > 0 { WARNING } else { Style::new() };
-    screen.line(1, &parts.join("  "), style);
+    screen.line(0, &parts.join("  "), style);
 }
 
-fn noun(count: u64, one: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", amount(count))
-}
-
-/// The pages, with what is told at the right.
+/// The pages, with what is told at the right. Where there is no room for all names, that of the page one is on is left.
 fn pages(model: &Model, right: &str, screen: &mut Screen<'_>) {
     let Rect { x, y, width, .. } = screen.area;
+    let is_here = |page: Page| page == model.looking.page && model.looking.scope.is_none();
+    let whole: Vec<_> = (1..)
+        .zip(Page::ALL)
+        .map(|(number, page)| (page, format!("{number} {}", page.title())))
+        .collect();
+    let wanted = whole.iter().map(|(_, name)| width_of(name) + 2).sum::<u16>() + width_of(right);
+    let names = if wanted <= width {
+        whole
+    } else {
+        whole
+            .into_iter()
+            .zip(1..)
+            .map(|((page, name), number)| (page, if is_here(page) { name } else { format!("{number}") }))
+            .collect()
+    };
     let mut at = x;
-    for (number, page) in (1..).zip(Page::ALL) {
-        let is_here = page == model.looking.page && model.looking.scope.is_none();
-        let (text, style) = if is_here {
-            (format!("[{number} {}]", page.title()), STRONG)
+    for (page, name) in names {
+        let (text, style) = if is_here(page) {
+            (format!("[{name}]"), STRONG)
         } else {
-            (format!(" {number} {} ", page.title()), DIM)
+            (format!(" {name} "), DIM)
         };
         let room = (x + width).saturating_sub(at);
-        put(screen.buffer, (at, y + 2), room, &text, false, style);
+        put(screen.buffer, (at, y + 1), room, &text, false, style);
         at = at.saturating_add(width_of(&text)).min(x + width);
     }
     if !right.is_empty() {
-        screen.right(2, right, Style::new());
+        screen.right(1, right, Style::new());
     }
 }
 
 /// Where one is, when a span is open.
-fn crumbs(model: &Model, screen: &mut Screen<'_>) {
+fn crumbs(model: &Model, right: &str, screen: &mut Screen<'_>) {
     let mut crumbs = vec!["Calls".to_owned()];
     if let Some((group, key)) = &model.looking.scope {
         crumbs.insert(0, Page::Groups(*group).title().to_owned());
@@ -231,7 +261,10 @@ fn crumbs(model: &Model, screen: &mut Screen<'_>) {
             Opened::Span(seen, _) => clean(&seen.span.name),
         });
     }
-    screen.line(2, &crumbs.join(" › "), STRONG);
+    screen.line(1, &crumbs.join(" › "), STRONG);
+    if !right.is_empty() {
+        screen.right(1, right, DIM);
+    }
 }
 
 fn rows(model: &Model, body: Rect, screen: &mut Screen<'_>) {
@@ -296,11 +329,11 @@ fn rows(model: &Model, body: Rect, screen: &mut Screen<'_>) {
             right.push(format!("{} gone", noun(forgotten, "older span")));
         }
     } else {
-        let lines = nothing(model);
-        for (line, text) in (5..).zip(lines) {
-            if line < body.y + body.height {
-                screen.line(line, &format!("  {text}"), DIM);
-            }
+        // Below the headings, and a blank line where there is room for one.
+        let first = if body.height > 3 { 2 } else { 1 };
+        for (y, text) in (body.y + first..body.y + body.height).zip(nothing(model)) {
+            let at = (body.x, y);
+            put(screen.buffer, at, body.width, &format!("  {text}"), false, DIM);
         }
     }
     pages(model, &right.join(" · "), screen);
@@ -331,8 +364,14 @@ fn nothing(model: &Model) -> [String; 2] {
     [what, remedy.to_owned()]
 }
 
-/// What the user should know of, though nobody asked.
-fn notice(model: &Model) -> Option<String> {
+/// What the user should know of, though nobody asked: what was lost, and the last warning.
+fn notices(model: &Model) -> Vec<String> {
+    let mut notices = Vec::new();
+    if !model.losses.is_empty() {
+        let losses = model.losses.iter().map(|(name, count)| format!("{name}={count}"));
+        let losses = losses.collect::<Vec<_>>().join(" ");
+        notices.push(format!("not seen in full: {losses}"));
+    }
     if let Some(warning) = model.warnings.last() {
         let count = model.warnings.len() as u64;
         let more = if count > 1 {
@@ -340,16 +379,9 @@ fn notice(model: &Model) -> Option<String> {
         } else {
             String::new()
         };
-        return Some(format!("! {}{more}", clean(warning)));
+        notices.push(format!("! {}{more}", clean(warning)));
     }
-    if model.losses.is_empty() {
-        return None;
-    }
-    let losses = model.losses.iter().map(|(name, count)| format!("{name}={count}"));
-    Some(format!(
-        "not seen in full: {}",
-        losses.collect::<Vec<_>>().join(" ")
-    ))
+    notices
 }
 
 fn foot(model: &Model, line: u16, screen: &mut Screen<'_>) {
@@ -362,16 +394,18 @@ fn foot(model: &Model, line: u16, screen: &mut Screen<'_>) {
     if typing.is_some() {
         screen.line(line, &format!("/{}▏", clean_typed(filter.text())), STRONG);
         screen.right(line, "Enter keeps, Esc takes back", DIM);
+    } else if model.looking.help {
+        screen.line(line, "any key closes the help  q leave", DIM);
     } else if !opened.is_empty() {
         screen.line(
             line,
-            "Esc back  ↑↓ lines  Enter opens a step  ? help  q leave",
+            "? help  q leave  Esc back  ↑↓ lines  Enter opens a step",
             DIM,
         );
     } else {
         screen.line(
             line,
-            "? help  Enter open  Esc back  / filter  < > sort  r reverse  q leave",
+            "? help  q leave  Enter open  Esc back  / filter  < > sort  r reverse",
             DIM,
         );
     }
