@@ -16,6 +16,7 @@ pub mod environment;
 pub mod expect;
 pub mod fake;
 pub mod harness;
+pub mod manager;
 mod price;
 pub mod program;
 pub mod soak;

@@ -222,7 +222,11 @@ fn the_unit_is_understood_by_systemd_and_gives_the_same_rights() -> Result<()> {
     for setting in ["CapabilityBoundingSet", "AmbientCapabilities"] {
         assert!(unit.contains(&format!("\n{setting}={rights}\n")), "{setting}");
     }
-    for setting in ["Type=notify", "WatchdogSec=30"] {
+    for setting in [
+        "Type=notify",
+        "WatchdogSec=30",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+    ] {
         assert!(unit.contains(&format!("\n{setting}\n")), "{setting}");
     }
     let analyze = Command::new("systemd-analyze").arg("--version").output();

@@ -1,16 +1,14 @@
 //! What geophone tells of itself to those who keep it running.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
-use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tracer_tests::asker::Asker;
 use tracer_tests::environment::{can_trace, geophone, python};
-use tracer_tests::program::{DEADLINE, Program, Signal};
+use tracer_tests::manager::Manager;
+use tracer_tests::program::{Program, Signal};
 
 /// Loads TLS when it is told to, and says so.
 const LOADS_TLS_LATER: &str = "
@@ -36,47 +34,6 @@ fn load_tls(program: &mut Program) -> Result<()> {
         program.stderr()
     );
     Ok(())
-}
-
-/// The end of a service manager.
-struct Manager {
-    directory: tempfile::TempDir,
-    socket: UnixDatagram,
-}
-
-impl Manager {
-    fn start() -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let socket = UnixDatagram::bind(directory.path().join("notify"))?;
-        socket.set_read_timeout(Some(DEADLINE))?;
-        Ok(Self { directory, socket })
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("notify")
-    }
-
-    /// Waits until it is told this, and passes over what comes before.
-    fn hear(&self, wanted: &str) -> Result<String> {
-        let mut datagram = [0; 1024];
-        let mut heard = Vec::new();
-        loop {
-            let length = self.socket.recv(&mut datagram);
-            let length = length.with_context(|| format!("never {wanted:?}, but {heard:?}"))?;
-            let told = std::str::from_utf8(&datagram[..length])?;
-            if told.contains(wanted) {
-                return Ok(told.to_owned());
-            }
-            heard.push(told.to_owned());
-        }
-    }
-
-    /// Whether nothing was told since.
-    fn heard_nothing(&self) -> Result<bool> {
-        self.socket.set_nonblocking(true)?;
-        let told = self.socket.recv(&mut [0; 1024]);
-        Ok(told.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
-    }
 }
 
 /// Traces one process, under a service manager; the connection is one that was made while all was well.

@@ -4,6 +4,8 @@
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 #[cfg(test)]
+mod reconfigure_tests;
+#[cfg(test)]
 mod wishes_tests;
 
 use std::sync::Arc;
@@ -102,6 +104,43 @@ impl Pipeline {
             counters: Counters::default(),
             now: Monotonic::default(),
         }
+    }
+
+    /// Goes on by other settings, with nothing forgotten; whether there are metrics stays as it is. What content may no longer
+    /// leave does not leave any more, of calls under way neither; what may from now on is that of calls that begin from now
+    /// on.
+    pub fn reconfigure(&mut self, settings: Settings, sink: &mut impl Sink) {
+        let Settings {
+            convention,
+            content,
+            content_limit,
+            redaction,
+            session_headers,
+            prices,
+            metrics: _,
+            tool_loop,
+        } = settings;
+        if self.tool_loop && !tool_loop {
+            self.loops.finish();
+            self.tell_calls(sink);
+        }
+        self.tool_loop = tool_loop;
+        if let Some(metrics) = &mut self.metrics {
+            metrics.reconfigure(convention, prices.clone());
+        }
+        self.calls.reconfigure(bedrock::Settings {
+            content: content.any(),
+            session_headers: session_headers.into(),
+            tool_results: tool_loop,
+        });
+        let options = Options {
+            convention,
+            capture: content,
+            prices,
+            content_limit,
+            redaction,
+        };
+        self.spans.reconfigure(options, self.now);
     }
 
     /// Takes one more event, credentials blanked; whatever it completes goes to `sink` before this returns. A process whose

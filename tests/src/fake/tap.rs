@@ -3,8 +3,9 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -36,17 +37,31 @@ pub enum Happened {
 
 /// Everything that passed so far, in order.
 #[derive(Debug, Clone, Default)]
-pub struct Tap(Arc<Mutex<Vec<Tapped>>>);
+pub struct Tap(Arc<(Mutex<Vec<Tapped>>, Condvar)>);
 
 impl Tap {
     /// What passed so far.
     pub fn all(&self) -> Vec<Tapped> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until a client has sent this text in one piece; whether it did before the time was over.
+    pub fn wait_for_sent(&self, text: &str, patience: Duration) -> bool {
+        let (passed, news) = &*self.0;
+        let is_sent = |tapped: &Tapped| match &tapped.what {
+            Happened::Sent(bytes) => String::from_utf8_lossy(bytes).contains(text),
+            Happened::Opened | Happened::Received(_) | Happened::Closed => false,
+        };
+        let passed = passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = news.wait_timeout_while(passed, patience, |passed| !passed.iter().any(is_sent));
+        let (passed, _timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        passed.iter().any(is_sent)
     }
 
     fn note(&self, connection: u64, what: Happened) {
         let unix_ns = unix_ns();
-        self.0
+        let (passed, news) = &*self.0;
+        passed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Tapped {
@@ -54,6 +69,7 @@ impl Tap {
                 unix_ns,
                 what,
             });
+        news.notify_all();
     }
 }
 

@@ -83,6 +83,11 @@ impl Calls {
         }
     }
 
+    /// Reads by other settings what begins from now on.
+    pub fn reconfigure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// The TLS handshake named the server.
     pub fn server_name(&mut self, connection: ConnectionKey, name: &str) {
         if name.len() > 255 {

@@ -12,9 +12,10 @@ use super::health::Census;
 use super::metrics::When;
 use super::pods::Pods;
 use super::recorder::{Place, Recorder};
+use super::reload::{Reloaded, Reloader};
 use super::service::ServiceManager;
 use super::settings::{Loaded, Probes};
-use super::signals::{Meant, Signals};
+use super::signals::{HangUp, Meant, Signals};
 use super::spans::{Stages, Standard};
 use super::target::{Target, is_running};
 use super::{coverage, keep_only, note, summary};
@@ -29,6 +30,7 @@ pub(super) fn trace(
     target: Target<'_>,
     recording: Option<&Path>,
     loaded: &Loaded,
+    reloader: Reloader,
 ) -> Result<ExitCode, Failure> {
     let settings = &loaded.settings;
     let command_owns_stdout = matches!(target, Target::Command { .. });
@@ -53,7 +55,7 @@ pub(super) fn trace(
         Watched::Host => Pods::open(&settings.kubernetes),
         Watched::Processes(_) | Watched::Command(_) => Pods::default(),
     };
-    let session = match Session::start(&watched, &settings.probes, stages, recording, pods) {
+    let session = match Session::start(&watched, &settings.probes, stages, recording, pods, reloader) {
         Ok(session) => session,
         Err(failure) => {
             if let Watched::Command(command) = watched {
@@ -83,6 +85,7 @@ struct Session {
     pulse: Pulse,
     manager: Option<ServiceManager>,
     signals: Signals,
+    reloader: Reloader,
 }
 
 /// How it ended.
@@ -101,6 +104,7 @@ impl Session {
         mut stages: Stages,
         recording: Option<Place>,
         pods: Pods,
+        reloader: Reloader,
     ) -> Result<Self, Failure> {
         let (scope, meant) = match watched {
             Watched::Host => (Scope::All, Meant::Us),
@@ -110,7 +114,7 @@ impl Session {
                 Meant::Command(command.pid()),
             ),
         };
-        let signals = Signals::listen(meant).map_err(|error| {
+        let signals = Signals::listen(meant, HangUp::Reloads).map_err(|error| {
             let remedy = "check the limits on threads and open files (ulimit -a)";
             Failure::new("cannot listen for signals", error, remedy)
         })?;
@@ -143,6 +147,7 @@ impl Session {
             census: Census::default(),
             manager,
             signals,
+            reloader,
         })
     }
 
@@ -181,6 +186,7 @@ impl Session {
             pulse: _,
             manager: _,
             signals: _,
+            reloader: _,
         } = self;
         drop(tracer);
         let failure = failure.or(recorder.finish());
@@ -211,6 +217,7 @@ impl Session {
                 Ok(exited) => exited,
                 Err(error) => return end_without_probes(watched, cannot_trace(&error)),
             };
+            self.reload();
             self.give_a_sign();
             // What cannot be written any more is no reason to trace, but one to let a command end by itself.
             let useful = self.recorder.is_fine() && self.stages.is_open();
@@ -251,6 +258,29 @@ impl Session {
             if self.signals.asked_to_end() {
                 return Ending::default();
             }
+        }
+    }
+
+    /// Reads the settings again where that was asked for, and takes them once they are read.
+    fn reload(&mut self) {
+        if !self.reloader.is_under_way() && self.signals.asked_to_reload() {
+            if let Some(manager) = &self.manager {
+                manager.reloading();
+            }
+            self.reloader.begin();
+        }
+        let Some(outcome) = self.reloader.outcome() else {
+            return;
+        };
+        let taken = match outcome {
+            Reloaded::Taken(settings) => {
+                self.stages.reconfigure(*settings);
+                true
+            }
+            Reloaded::Kept => false,
+        };
+        if let Some(manager) = &mut self.manager {
+            manager.reloaded(taken);
         }
     }
 
@@ -303,6 +333,7 @@ impl Session {
             pulse: _,
             manager: _,
             signals: _,
+            reloader: _,
         } = self;
         let mut exited = Vec::new();
         let events = tracer.poll(wait, &mut |event| {

@@ -11,12 +11,14 @@ mod failure;
 mod gate;
 mod health;
 mod live;
+mod log;
 mod logs;
 mod metrics;
 mod pods;
 mod prices;
 mod recorder;
 mod redaction;
+mod reload;
 mod replay;
 mod service;
 mod settings;
@@ -32,11 +34,10 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
 
 use self::arguments::{Arguments, Command};
 use self::failure::Failure;
-use self::settings::LogFilter;
+use self::reload::Reloader;
 use self::target::Target;
 use crate::rights::{Kept, Rights};
 
@@ -64,19 +65,20 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
     // A line of the log in the midst of a screen would spoil both.
     let holds = matches!(arguments.command, Command::Top(_)) && std::io::stderr().is_terminal();
     let loaded = settings::load(arguments, &spans::variable)?;
-    start_log(loaded.settings.log.filter.get(), holds.then_some(&held))?;
+    let log = log::start(loaded.settings.log.filter.get(), holds.then_some(&held))?;
+    let reloader = Reloader::new(arguments, &loaded.settings, log);
     crash::keep_quiet();
     match &arguments.command {
-        Command::Run(_) => live::trace(Target::Host, None, &loaded),
-        Command::Attach(attach) => live::trace(Target::processes(&attach.pids)?, None, &loaded),
-        Command::Exec(exec) => live::trace(Target::command(&exec.command)?, None, &loaded),
+        Command::Run(_) => live::trace(Target::Host, None, &loaded, reloader),
+        Command::Attach(attach) => live::trace(Target::processes(&attach.pids)?, None, &loaded, reloader),
+        Command::Exec(exec) => live::trace(Target::command(&exec.command)?, None, &loaded, reloader),
         Command::Record(record) => {
             let target = if record.command.is_empty() {
                 Target::processes(&record.pids)?
             } else {
                 Target::command(&record.command)?
             };
-            live::trace(target, Some(&record.recording), &loaded)
+            live::trace(target, Some(&record.recording), &loaded, reloader)
         }
         Command::Replay(options) => replay::replay(options, &loaded.settings),
         Command::Top(options) => top::watch(options, &loaded.settings, &held),
@@ -85,22 +87,6 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Config(what) => config::config(what, arguments),
         Command::Gate(gate) => Err(gate::wait_then_become(gate.parent, &gate.command)),
     }
-}
-
-/// Logs go to standard error, warnings and errors only unless asked for more.
-fn start_log(filter: Option<&LogFilter>, held: Option<&top::HeldLog>) -> Result<(), Failure> {
-    let directives = filter.map_or("warn", |filter| &filter.0);
-    let filter = EnvFilter::try_new(directives).map_err(|error| {
-        let remedy =
-            "give --log (or GEOPHONE_LOG) a level or `module=level` pairs, like `info,tracer_user=debug`";
-        Failure::new(format!("cannot log as {directives:?} says"), error, remedy).with_exit_code(BAD_USAGE)
-    })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).compact();
-    match held {
-        Some(held) => log.with_ansi(false).with_writer(held.clone()).init(),
-        None => log.with_writer(std::io::stderr).init(),
-    }
-    Ok(())
 }
 
 /// The main thread keeps what it goes on to need: everything is open and in place.

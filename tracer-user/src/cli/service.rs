@@ -22,9 +22,11 @@ const WATCHDOG_PROCESS: &str = "WATCHDOG_PID";
 pub(super) struct ServiceManager {
     socket: UnixDatagram,
     watchdog: Option<Watchdog>,
-    ready: bool,
+    ready: Ready,
     /// The last standing that it took.
     told: Option<Standing>,
+    /// The settings could not be read again.
+    has_old_settings: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,20 @@ struct Watchdog {
     next: Option<Instant>,
 }
 
+/// Whether the manager knows that geophone is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ready {
+    /// It was not yet.
+    NotYet,
+    /// It knows.
+    Told,
+    /// It knows, and waits to hear that a reload is over.
+    Anew,
+}
+
+/// Behind the status.
+const OLD_SETTINGS: &str = "; the settings could not be read again and are as they were, the log says why";
+
 impl ServiceManager {
     /// The one that started this process, if it wants to know. One that cannot be told is no reason not to trace.
     pub(super) fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
@@ -42,8 +58,9 @@ impl ServiceManager {
             Ok(socket) => Some(Self {
                 socket,
                 watchdog: Watchdog::from_environment(variable),
-                ready: false,
+                ready: Ready::NotYet,
                 told: None,
+                has_old_settings: false,
             }),
             Err(error) => {
                 let address = address.display();
@@ -59,14 +76,18 @@ impl ServiceManager {
     /// The tracing loop has turned once more. Ready is who would see a call, and stays so.
     pub(super) fn turned(&mut self, now: Instant, standing: &Standing) {
         if self.told.as_ref() != Some(standing) {
-            let ready = if self.ready || !standing.is_ready() {
-                ""
-            } else {
-                "READY=1\n"
+            let says_ready = match self.ready {
+                Ready::NotYet => standing.is_ready(),
+                Ready::Told => false,
+                Ready::Anew => true,
             };
+            let ready = if says_ready { "READY=1\n" } else { "" };
             // What the manager has no room for now it is told at the next turn.
-            if self.send(&format!("{ready}STATUS={standing}\n")) {
-                self.ready |= !ready.is_empty();
+            let beside = if self.has_old_settings { OLD_SETTINGS } else { "" };
+            if self.send(&format!("{ready}STATUS={standing}{beside}\n")) {
+                if says_ready {
+                    self.ready = Ready::Told;
+                }
                 self.told = Some(standing.clone());
             }
         }
@@ -79,6 +100,24 @@ impl ServiceManager {
             && let Some(Watchdog { interval, next }) = &mut self.watchdog
         {
             *next = Some(now + *interval);
+        }
+    }
+
+    /// The settings are being read again. Who never was ready goes on becoming it.
+    pub(super) fn reloading(&self) {
+        if self.ready == Ready::Told {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+            let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+            self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\n"));
+        }
+    }
+
+    /// That is over. `taken`: they hold now.
+    pub(super) fn reloaded(&mut self, taken: bool) {
+        self.has_old_settings = !taken;
+        self.told = None;
+        if self.ready == Ready::Told {
+            self.ready = Ready::Anew;
         }
     }
 
@@ -215,6 +254,33 @@ mod tests {
         manager.turned(begin + Duration::from_secs(200), &standing);
         manager.turned(begin + Duration::from_secs(201), &standing);
         assert_eq!(heard(&socket), ["WATCHDOG=1\n"]);
+    }
+
+    #[test]
+    fn a_reload_begins_and_ends_however_it_stands() {
+        let (_directory, path, socket) = manager();
+        let mut manager = start(&[(SOCKET, &path)]).expect("it listens");
+        // Nothing can be reloaded of what has not started.
+        manager.reloading();
+        manager.turned(Instant::now(), &Standing::Idle);
+        let begun = heard(&socket);
+        assert!(begun.len() == 1 && begun[0].starts_with("READY=1\n"), "{begun:?}");
+        manager.reloading();
+        manager.reloaded(false);
+        let blind = Standing::Blind {
+            processes: 1,
+            reason: None,
+        };
+        manager.turned(Instant::now(), &blind);
+        manager.turned(Instant::now(), &blind);
+        let heard = heard(&socket);
+        let [reloading, ready] = heard.as_slice() else {
+            panic!("{heard:?}");
+        };
+        let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+        let time = time.and_then(|time| time.trim_end().parse::<u64>().ok());
+        assert!(time.is_some_and(|time| time > 0), "{reloading}");
+        assert_eq!(ready, &format!("READY=1\nSTATUS={blind}{OLD_SETTINGS}\n"));
     }
 
     #[test]

@@ -21,10 +21,21 @@ struct Shared {
     end: AtomicBool,
     /// It was stopped, and goes on.
     continued: AtomicBool,
+    /// Someone asked to read the settings again.
+    reload: AtomicBool,
     /// Tracing has ended and the rest is being written: a signal now ends that too.
     draining: AtomicBool,
     /// Exit code for an end at once, when it is not told by the signal.
     exit_code: AtomicU8,
+}
+
+/// What SIGHUP asks of geophone itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HangUp {
+    /// To end.
+    Ends,
+    /// To read the settings again; to end where the terminal is gone that geophone was started on.
+    Reloads,
 }
 
 /// Who a signal is meant for.
@@ -40,7 +51,7 @@ pub(super) enum Meant {
 impl Signals {
     /// Begins to listen, on a thread of its own. A signal that was ignored when geophone was started stays so, as
     /// `nohup` and background jobs want it.
-    pub(super) fn listen(meant: Meant) -> io::Result<Self> {
+    pub(super) fn listen(meant: Meant, hang_up: HangUp) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -54,6 +65,8 @@ impl Signals {
                 terminate: listen_to(SignalKind::terminate(), ignored)?,
                 hang_up: listen_to(SignalKind::hangup(), ignored)?,
                 go_on: listen_to(SignalKind::from_raw(Signal::CONT.as_raw()), ignored)?,
+                reloads: hang_up == HangUp::Reloads,
+                had_terminal: has_terminal(),
             }
         };
         let listening = Arc::clone(&shared);
@@ -77,6 +90,11 @@ impl Signals {
         self.shared.continued.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether to read the settings again, told once.
+    pub(super) fn asked_to_reload(&self) -> bool {
+        self.shared.reload.swap(false, Ordering::Relaxed)
+    }
+
     /// From now on a signal ends the program at once. With this exit code, if there is one.
     pub(super) fn draining(&self, exit_code: Option<u8>) {
         self.shared
@@ -92,6 +110,10 @@ struct Listener {
     terminate: Option<tokio::signal::unix::Signal>,
     hang_up: Option<tokio::signal::unix::Signal>,
     go_on: Option<tokio::signal::unix::Signal>,
+    /// SIGHUP asks to read the settings again.
+    reloads: bool,
+    /// There was a terminal that can hang up.
+    had_terminal: bool,
 }
 
 impl Listener {
@@ -107,6 +129,11 @@ impl Listener {
                     continue;
                 }
             };
+            let hung_up = self.had_terminal && !has_terminal();
+            if self.reloads && came == Signal::HUP && matches!(meant, Meant::Us) && !hung_up {
+                shared.reload.store(true, Ordering::Relaxed);
+                continue;
+            }
             if shared.draining.load(Ordering::Acquire) {
                 leave(came, shared.exit_code.load(Ordering::Relaxed));
             }
@@ -123,6 +150,11 @@ impl Listener {
             }
         }
     }
+}
+
+/// Whether this process has a terminal that can hang up.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Ends at once: probes go with the process, but a terminal would stay as it was left.

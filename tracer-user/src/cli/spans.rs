@@ -16,7 +16,7 @@ use crate::export::{
 };
 use crate::genai::Capture;
 use crate::genai::span::Span;
-use crate::pipeline::{Pipeline, Sink};
+use crate::pipeline::{self, Pipeline, Sink};
 use crate::probe::Verdicts;
 
 /// The pipeline and where its spans go.
@@ -58,6 +58,11 @@ impl Stages {
     /// Tells the kernel side what is recognised from now on.
     pub(super) fn steer(&mut self, verdicts: Verdicts) {
         self.sink.verdicts = Some(verdicts);
+    }
+
+    /// Goes on by other settings of the pipeline. The outlets stay as they are.
+    pub(super) fn reconfigure(&mut self, settings: pipeline::Settings) {
+        self.pipeline.reconfigure(settings, &mut self.sink);
     }
 
     /// Takes one more event.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::bedrock::Call;
-use crate::event::{Host, ProbeEvent, Process, ProcessKey};
+use crate::event::{Host, Monotonic, ProbeEvent, Process, ProcessKey};
 
 use super::capture::Capture;
 use super::control::Control;
@@ -23,6 +23,8 @@ const MAX_PROCESSES: usize = 65_536;
 #[derive(Debug)]
 pub struct Spans {
     options: Options,
+    /// When content was let out that was kept back before: that of calls which had begun by then stays back.
+    content_since: Option<Monotonic>,
     host: Host,
     control: Control,
     processes: BTreeMap<ProcessKey, Arc<Process>>,
@@ -35,6 +37,7 @@ impl Spans {
     pub fn new(options: Options) -> Self {
         Self {
             options,
+            content_since: None,
             host: Host {
                 boot_id: String::new(),
                 name: String::new(),
@@ -44,6 +47,14 @@ impl Spans {
             processes: BTreeMap::new(),
             order: VecDeque::new(),
         }
+    }
+
+    /// Makes spans by other options from now on. `now`: the time of the last event.
+    pub fn reconfigure(&mut self, options: Options, now: Monotonic) {
+        if options.capture.any() && !self.options.capture.any() {
+            self.content_since = Some(now);
+        }
+        self.options = options;
     }
 
     /// Learns from an event, before anything is made of it.
@@ -77,7 +88,7 @@ impl Spans {
     pub fn spans(&mut self, call: &Call) -> Vec<Span> {
         let mut span = self.span(call);
         span.links.extend(self.control.link(call, &span));
-        let steps = spans_of_steps(call, &span, &self.host, &self.options_of(&span.process));
+        let steps = spans_of_steps(call, &span, &self.host, &self.options_of(call, &span.process));
         let steps = steps.into_iter().map(|(mut step, hits)| {
             self.options.redaction.span(&mut step, hits);
             step
@@ -93,13 +104,17 @@ impl Spans {
     /// The span of a call.
     pub fn span(&self, call: &Call) -> Span {
         let process = self.process(call.connection.process);
-        let options = self.options_of(&process);
+        let options = self.options_of(call, &process);
         span_of(call, &self.host, process, &options)
     }
 
-    /// What the telemetry of a process is to look like: its pod or a rule may keep content back.
-    fn options_of(&self, process: &Process) -> Cow<'_, Options> {
-        if !process.keeps_content_back() {
+    /// What the telemetry of a call is to look like: the pod of its process or a rule may keep content back, and so does that it
+    /// began while content was kept back of all.
+    fn options_of(&self, call: &Call, process: &Process) -> Cow<'_, Options> {
+        let is_older = self
+            .content_since
+            .is_some_and(|since| call.timings.request <= since);
+        if !is_older && !process.keeps_content_back() {
             return Cow::Borrowed(&self.options);
         }
         Cow::Owned(Options {

@@ -35,6 +35,11 @@ impl Row {
         self.shown() == self.value
     }
 
+    /// Whether another row has the same value.
+    pub(in crate::cli) fn is_same(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+
     /// Who gave it, in words.
     pub(in crate::cli) fn origin(&self) -> String {
         if self.origins.is_empty() {

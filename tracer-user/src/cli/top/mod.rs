@@ -12,7 +12,7 @@ use ratatui::crossterm::event::Event;
 
 use super::arguments::Top;
 use super::failure::Failure;
-use super::signals::{Meant, Signals};
+use super::signals::{HangUp, Meant, Signals};
 use super::spans::Outcome;
 use super::{note, prices, settings, summary};
 use crate::counters::{Counter, Counters};
@@ -35,7 +35,7 @@ pub(super) fn watch(options: &Top, told: &settings::Settings, log: &HeldLog) -> 
         prices: Some(prices::load(told.prices.file.get().map(|file| file.0.as_path()))?),
         ..Settings::default()
     };
-    let signals = Signals::listen(Meant::Us).map_err(|error| {
+    let signals = Signals::listen(Meant::Us, HangUp::Ends).map_err(|error| {
         let remedy = "check the limits on threads and open files (ulimit -a)";
         Failure::new("cannot listen for signals", error, remedy)
     })?;

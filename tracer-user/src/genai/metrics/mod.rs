@@ -79,6 +79,12 @@ impl Metrics {
         }
     }
 
+    /// Goes on by other names and prices. What was counted stays.
+    pub fn reconfigure(&mut self, convention: Convention, prices: Option<Arc<Prices>>) {
+        self.convention = convention;
+        self.prices = prices;
+    }
+
     /// Takes a call of a process. Work for which the convention has no operation is none of its metrics.
     pub fn record(&mut self, call: &Call, process: &Arc<Process>, host: &Host) -> Recorded {
         let mut recorded = Recorded::default();
