@@ -26,7 +26,7 @@ pub fn built_client(set: &str, file: &str) -> Result<PathBuf> {
     set_up(&format!("clients/{set}/{file}"))
 }
 
-/// A program of `target/deploy-tools`: `helm`, `kubectl`, `kubernetes-validate`, or the `python` that they came with.
+/// A program of `target/deploy-tools`: `helm`, `kubectl`, `kubernetes-validate`, the `python` that they came with, or `promtool`.
 pub fn deploy_tool(name: &str) -> Result<PathBuf> {
     set_up(&format!("deploy-tools/bin/{name}"))
 }

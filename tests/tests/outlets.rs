@@ -13,7 +13,7 @@ use serde_json::Value;
 use tracer_tests::calls::{CLAUDE, Call};
 use tracer_tests::client::{Client, Kind};
 use tracer_tests::collector::{Collector, Protocol, Told};
-use tracer_tests::environment::{can_trace, geophone};
+use tracer_tests::environment::{can_trace, deploy_tool, geophone};
 use tracer_tests::fake::scenario::{Failure, Scenario};
 use tracer_tests::fake::tls::Identity;
 use tracer_tests::fake::{FakeBedrock, Operation, Options, Served, Usage};
@@ -305,6 +305,21 @@ fn prometheus_sees_a_live_run() -> Result<()> {
         text.contains("geophone_verdict=\"traced\"} 1\n"),
         "the client is not told as traced:\n{text}"
     );
+    is_well_formed(&text)
+}
+
+/// Wants an answer to be what Prometheus reads, with names and types as its conventions have them.
+fn is_well_formed(answer: &str) -> Result<()> {
+    let (_, metrics) = answer.split_once("\r\n\r\n").context("no body")?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("metrics");
+    std::fs::write(&file, metrics)?;
+    let checked = Command::new(deploy_tool("promtool")?)
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(&file)?)
+        .output()?;
+    let complaints = String::from_utf8_lossy(&checked.stderr);
+    ensure!(checked.status.success() && complaints.is_empty(), "{complaints}");
     Ok(())
 }
 
