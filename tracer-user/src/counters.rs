@@ -80,17 +80,19 @@ pub enum Counter {
     MetricsForgotten,
     /// Damaged or unknown parts of a capture file that were skipped.
     CaptureBlocksSkipped,
-    /// Calls of pods that asked not to be traced.
+    /// Calls under way of processes that are left alone from then on, as their pods or the operator's rules ask.
     CallsLeftAlone,
+    /// Events dropped since it was not known yet, or could not be known, whether their process is to be left alone.
+    HeldEventsDropped,
     /// Pods of this node that are not kept by name since there are too many.
     PodsBeyondCap,
-    /// Times that the API server did not tell of pods: refused, away, or broken off.
+    /// Times that the API server did not tell of pods or namespaces: refused, away, or broken off.
     PodWatchFailures,
 }
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 40] = [
+    pub const ALL: [Counter; 41] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -129,6 +131,7 @@ impl Counter {
         Counter::MetricsForgotten,
         Counter::CaptureBlocksSkipped,
         Counter::CallsLeftAlone,
+        Counter::HeldEventsDropped,
         Counter::PodsBeyondCap,
         Counter::PodWatchFailures,
     ];
@@ -174,6 +177,7 @@ impl Counter {
             Counter::MetricsForgotten => "metrics_forgotten",
             Counter::CaptureBlocksSkipped => "capture_blocks_skipped",
             Counter::CallsLeftAlone => "calls_left_alone",
+            Counter::HeldEventsDropped => "held_events_dropped",
             Counter::PodsBeyondCap => "pods_beyond_cap",
             Counter::PodWatchFailures => "pod_watch_failures",
         }

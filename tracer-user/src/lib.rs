@@ -13,6 +13,8 @@ pub mod counters;
 pub mod event;
 pub mod rights;
 
+pub mod select;
+
 pub mod hpack;
 
 pub mod capture;

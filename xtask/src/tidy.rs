@@ -7,14 +7,14 @@ use anyhow::{Context as _, Result, bail};
 use crate::command::{root, say};
 
 /// Stages in the order of the pipeline: a file may name those before its own, never one after it.
-const STAGES: [&str; 17] = [
-    "counters", "event", "rights", "hpack", "probe", "capture", "scrub", "conn", "http", "wire", "bedrock",
-    "genai", "pipeline", "enrich", "export", "top", "cli",
+const STAGES: [&str; 18] = [
+    "counters", "event", "select", "rights", "hpack", "probe", "capture", "scrub", "conn", "http", "wire",
+    "bedrock", "genai", "pipeline", "enrich", "export", "top", "cli",
 ];
 
 /// Stages that are the core: no IO, no clock, no thread, no kernel.
-const CORE: [&str; 10] = [
-    "counters", "event", "hpack", "scrub", "conn", "http", "wire", "bedrock", "genai", "pipeline",
+const CORE: [&str; 11] = [
+    "counters", "event", "select", "hpack", "scrub", "conn", "http", "wire", "bedrock", "genai", "pipeline",
 ];
 
 /// What the core must not name.

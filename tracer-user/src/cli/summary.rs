@@ -92,6 +92,7 @@ pub(super) fn is_loss(counter: Counter) -> bool {
         | Counter::MetricsOverflowed
         | Counter::MetricsForgotten
         | Counter::CaptureBlocksSkipped
+        | Counter::HeldEventsDropped
         | Counter::PodsBeyondCap
         | Counter::PodWatchFailures => true,
     }
