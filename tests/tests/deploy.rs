@@ -116,8 +116,11 @@ fn has_the_least_rights_and_is_watched(objects: &[Value]) {
         json!({"drop": ["ALL"], "add": CAPABILITIES})
     );
     let rules = &of_kind(objects, "ClusterRole")["rules"];
-    let pods = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]);
-    assert_eq!(rules, &pods);
+    let pods_and_namespaces = json!([
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}
+    ]);
+    assert_eq!(rules, &pods_and_namespaces);
 }
 
 #[test]

@@ -32,6 +32,11 @@ pub(super) fn pod_uid(cgroup: &str) -> Option<String> {
     cgroup.split(['/', ':']).rev().find_map(uid_in_segment)
 }
 
+/// Whether a control group may be that of a pod: of a container, whichever, unless Kubernetes has nothing to do with it.
+pub fn may_be_pod(cgroup: &str) -> bool {
+    container_id(cgroup).is_some() || pod_uid(cgroup).is_some()
+}
+
 fn id_in_segment(segment: &str) -> Option<&str> {
     let segment = segment.strip_suffix(".scope").unwrap_or(segment);
     // The monitor of a container sits beside it under the same id and is not in it.

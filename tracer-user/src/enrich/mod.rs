@@ -13,6 +13,7 @@ mod pod;
 mod resource;
 mod service;
 
+pub use container::may_be_pod;
 pub use resource::{Resource, ResourceAttribute, Resources};
 
 #[cfg(test)]

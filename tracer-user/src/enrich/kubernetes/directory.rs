@@ -1,4 +1,4 @@
-//! The pods of a node by UID and by container, as they were last told of.
+//! The pods of a node by UID and by container, with what their namespaces wish, as they were last told of.
 //!
 //! Knows no network: what is here stays when the API server is away. A pod that was deleted stays a while, since the spans
 //! of its last processes may end later than it does.
@@ -6,9 +6,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::namespaces::{Applied, Namespaces};
 use super::object::Entry;
 use crate::counters::{Counter, Counters};
-use crate::event::pod::Pod;
+use crate::event::pod::{Pod, Wishes};
 
 /// Most pods kept. A kubelet runs 110 unless told otherwise.
 pub(super) const PODS_MAX: usize = 2048;
@@ -31,6 +32,7 @@ pub(super) struct Directory {
     listed: Option<HashSet<String>>,
     /// Whether a list was ever complete.
     is_complete: bool,
+    namespaces: Namespaces,
     counters: Counters,
 }
 
@@ -89,9 +91,23 @@ impl Directory {
         }
     }
 
-    /// Whether all pods of the node were told of once.
+    /// Whether all pods of the node and all namespaces were told of once.
     pub(super) fn is_complete(&self) -> bool {
-        self.is_complete
+        self.is_complete && self.namespaces.is_complete()
+    }
+
+    /// A namespace is there or has changed. Says whether anything is known that was not before.
+    pub(super) fn apply_namespace(&mut self, name: String, wishes: Wishes) -> bool {
+        let applied = self.namespaces.apply(name, wishes);
+        if applied == Applied::BeyondCap {
+            self.counters.add(Counter::PodsBeyondCap, 1);
+        }
+        applied == Applied::News
+    }
+
+    /// The namespaces, to be told that a list begins or ends, or that one was deleted.
+    pub(super) fn namespaces(&mut self) -> &mut Namespaces {
+        &mut self.namespaces
     }
 
     /// The pod of a process by the ids in its control group. By the container's id the container is known too.
@@ -99,11 +115,11 @@ impl Directory {
         let by_container = container.and_then(|id| {
             let entry = self.pods.get(self.by_container.get(id)?)?;
             let (_, pod) = entry.containers.iter().find(|(known, _)| known == id)?;
-            Some(Arc::clone(pod))
+            Some(self.namespaces.join(pod))
         });
         by_container.or_else(|| {
             let entry = self.pods.get(self.by_uid.get(uid?)?)?;
-            Some(Arc::clone(&entry.pod))
+            Some(self.namespaces.join(&entry.pod))
         })
     }
 

@@ -1,10 +1,12 @@
 //! Pods of this node by name, from the node's own watch on the API server.
 //!
-//! One list and one watch on the pods of one node, whatever the size of the cluster. While the API server is away the last
+//! One list and one watch on the pods of one node, whatever the size of the cluster, and one on the metadata of namespaces,
+//! whose annotations speak for their pods. While the API server is away the last
 //! word holds; the watch is taken up again with a growing pause. What is learnt goes into
 //! [`Process`](crate::event::Process), so that recordings and replays have it too.
 
 mod directory;
+mod namespaces;
 mod object;
 mod watch;
 
@@ -76,7 +78,7 @@ impl Pods {
         })
     }
 
-    /// Waits until all pods of the node were told of once, for no longer than `patience`. Says whether they were.
+    /// Waits until all pods of the node and all namespaces were told of once, for no longer than `patience`. Says whether they were.
     pub fn wait(&self, patience: Duration) -> bool {
         self.shared.wait(patience, directory::Directory::is_complete)
     }

@@ -1,9 +1,9 @@
-//! Pods as the API server sends them, and what is kept of one.
+//! Pods and namespaces as the API server sends them, and what is kept of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kube::core::{ApiResource, GroupVersionKind, Object, ObjectMeta};
+use kube::core::{ApiResource, GroupVersionKind, NotUsed, Object, ObjectMeta};
 use serde::Deserialize;
 
 use crate::event::pod::{Container, Pod, Wishes, Workload, WorkloadKind};
@@ -11,10 +11,10 @@ use crate::event::pod::{Container, Pod, Wishes, Workload, WorkloadKind};
 /// Annotations with this prefix are attributes of the resource.
 const ATTRIBUTE_PREFIX: &str = "resource.opentelemetry.io/";
 
-/// Whether the pod is traced at all.
+/// Whether the pod, or every pod of the namespace, is traced at all.
 const TRACE: &str = "geophone.dev/trace";
 
-/// Whether prompts and completions of the pod may be kept.
+/// Whether prompts and completions of the pod, or of every pod of the namespace, may be kept.
 const CONTENT: &str = "geophone.dev/content";
 
 /// The UID by which the kubelet names the control group of a static pod.
@@ -23,7 +23,7 @@ const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 /// What a Deployment adds to the name of its `ReplicaSet`.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
-/// Most attributes taken from annotations, and the longest value: pods are not ours to trust.
+/// Most labels, and most attributes taken from annotations, and the longest value: pods are not ours to trust.
 const ATTRIBUTES_MAX: usize = 128;
 const VALUE_LENGTH_MAX: usize = 4096;
 
@@ -96,6 +96,20 @@ pub(super) fn resource() -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"))
 }
 
+/// A namespace on the wire: its metadata alone.
+pub(super) type NamespaceObject = Object<NotUsed, NotUsed>;
+
+/// Where namespaces are found: `/api/v1/namespaces`.
+pub(super) fn namespace_resource() -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Namespace"))
+}
+
+/// Name and wishes of a namespace; `None` for an object without a name, which no API server sends.
+pub(super) fn namespace(object: NamespaceObject) -> Option<(String, Wishes)> {
+    let wishes = wishes(&object.metadata.annotations.unwrap_or_default());
+    Some((object.metadata.name?, wishes))
+}
+
 /// What is kept of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -126,7 +140,7 @@ impl Entry {
             workloads: workloads(&metadata),
             attributes: attributes(&annotations),
             wishes: wishes(&annotations),
-            labels: metadata.labels.clone().unwrap_or_default(),
+            labels: labels(&metadata),
             awaits_namespace: false,
             namespace: metadata.namespace.unwrap_or_default(),
             name: metadata.name.unwrap_or_default(),
@@ -265,6 +279,14 @@ fn attributes(annotations: &BTreeMap<String, String>) -> Vec<(String, String)> {
             (!key.is_empty() && value.len() <= VALUE_LENGTH_MAX).then(|| (key.to_owned(), value.clone()))
         })
         .take(ATTRIBUTES_MAX)
+        .collect()
+}
+
+fn labels(metadata: &ObjectMeta) -> BTreeMap<String, String> {
+    let labels = metadata.labels.iter().flatten().take(ATTRIBUTES_MAX);
+    labels
+        .filter(|(_, value)| value.len() <= VALUE_LENGTH_MAX)
+        .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }
 

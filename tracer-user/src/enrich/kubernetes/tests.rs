@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::Pods;
 use crate::counters::Counter;
+use crate::event::pod::Pod;
 use crate::event::{Monotonic, ProbeEvent, Process, ProcessKey};
-use api_server::ApiServer;
+use api_server::{ApiServer, namespace};
 
 mod api_server;
 
@@ -182,6 +183,88 @@ fn an_outage_leaves_what_was_known_and_the_watch_comes_back() {
     server.say(&(json!({"type": "MODIFIED", "object": pod("chat-2", 2)}).to_string() + "\n"));
     wait_for(&pods, 2);
     assert_eq!(named(&mut pods, 1).as_deref(), Some("chat-1"));
+}
+
+/// The pod that a process is told to be in.
+fn told(pods: &mut Pods, number: u8) -> Arc<Pod> {
+    let ProbeEvent::Process(process) = pods.tell(ProbeEvent::Process(process(number))) else {
+        panic!("another event came back")
+    };
+    process.pod.clone().expect("the pod is known")
+}
+
+#[test]
+fn a_namespace_speaks_for_its_pods_and_takes_back_its_word_in_time() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    server.set_namespaces(vec![namespace(
+        "agents",
+        &json!({"geophone.dev/content": "false"}),
+    )]);
+    let mut pods = watch(&server);
+    let pod = told(&mut pods, 1);
+    assert!(pod.wishes.without_content && !pod.wishes.untraced && !pod.awaits_namespace);
+
+    assert!(!server.namespace_watches(1).contains_key("fieldSelector"));
+    let changed = namespace("agents", &json!({"geophone.dev/trace": "no"}));
+    server.say_of_namespaces(&(json!({"type": "MODIFIED", "object": changed}).to_string() + "\n"));
+    let found = pods.shared.wait(PATIENCE, |directory| {
+        let pod = directory.find(Some(&container(1)), None);
+        pod.is_some_and(|pod| pod.wishes.untraced)
+    });
+    assert!(found);
+    let news = pods.news();
+    let wishes = news.first().unwrap().pod.as_ref().unwrap().wishes;
+    assert!(wishes.untraced && !wishes.without_content);
+}
+
+#[test]
+fn what_a_pod_asks_does_not_undo_what_its_namespace_asks() {
+    let mut willing = pod("chat-1", 1);
+    willing["metadata"]["annotations"] =
+        json!({"geophone.dev/trace": "true", "geophone.dev/content": "true"});
+    let server = ApiServer::with(vec![willing]);
+    server.set_namespaces(vec![namespace(
+        "agents",
+        &json!({"geophone.dev/trace": "false", "geophone.dev/content": "false"}),
+    )]);
+    let mut pods = watch(&server);
+    let wishes = told(&mut pods, 1).wishes;
+    assert!(wishes.untraced && wishes.without_content);
+}
+
+#[test]
+fn who_may_not_list_namespaces_knows_pods_and_not_what_their_namespaces_wish() {
+    let server = ApiServer::with(vec![pod("chat-1", 1)]);
+    server.refuse_namespaces(Some(StatusCode::FORBIDDEN));
+    let mut pods = Pods::at("node-3", server.config()).unwrap();
+    wait_for(&pods, 1);
+    let refused = pods.shared.wait(PATIENCE, |directory| {
+        directory.counters().get(Counter::PodWatchFailures) > 0
+    });
+    assert!(refused);
+    let pod = told(&mut pods, 1);
+    assert_eq!(pod.name, "chat-1");
+    assert!(pod.awaits_namespace);
+
+    server.refuse_namespaces(None);
+    assert!(pods.wait(PATIENCE), "the right was granted");
+    let news = pods.news();
+    assert!(!news.first().unwrap().pod.as_ref().unwrap().awaits_namespace);
+}
+
+#[test]
+fn an_outage_leaves_what_namespaces_wished() {
+    let mut server = ApiServer::with(vec![pod("chat-1", 1)]);
+    server.set_namespaces(vec![namespace("agents", &json!({"geophone.dev/trace": "false"}))]);
+    let mut pods = watch(&server);
+    server.watches(1);
+    server.namespace_watches(1);
+    server.go_away();
+    let noticed = pods.shared.wait(PATIENCE, |directory| {
+        directory.counters().get(Counter::PodWatchFailures) > 0
+    });
+    assert!(noticed);
+    assert!(told(&mut pods, 1).wishes.untraced);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Config};
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::Error;
 use super::directory::Directory;
-use super::object::{Entry, PodObject, resource};
+use super::object::{self, Entry, NamespaceObject, PodObject, namespace_resource, resource};
 use crate::counters::Counter;
 use crate::rights::{self, Rights};
 
@@ -58,8 +58,7 @@ impl Shared {
     }
 
     fn take(&self, event: Event<PodObject>) {
-        let mut directory = self.directory();
-        let is_news = match event {
+        self.change(|directory| match event {
             Event::Init => {
                 directory.list_begins();
                 false
@@ -75,8 +74,32 @@ impl Shared {
                 directory.delete(pod.metadata.uid.as_deref().unwrap_or_default());
                 false
             }
-        };
-        if is_news {
+        });
+    }
+
+    fn take_namespace(&self, event: Event<NamespaceObject>) {
+        self.change(|directory| match event {
+            Event::Init => {
+                directory.namespaces().list_begins();
+                false
+            }
+            Event::InitApply(object) | Event::Apply(object) => object::namespace(object)
+                .is_some_and(|(name, wishes)| directory.apply_namespace(name, wishes)),
+            Event::InitDone => {
+                directory.namespaces().list_ends();
+                true
+            }
+            Event::Delete(object) => {
+                let name = object.metadata.name.unwrap_or_default();
+                directory.namespaces().delete(&name);
+                false
+            }
+        });
+    }
+
+    /// Changes the directory; `change` says whether that is news to anybody.
+    fn change(&self, change: impl FnOnce(&mut Directory) -> bool) {
+        if change(&mut self.directory()) {
             self.version.fetch_add(1, Ordering::Release);
         }
         self.changed.notify_all();
@@ -130,33 +153,52 @@ pub(super) fn start(
     Ok(thread)
 }
 
-/// Lists, then watches, and begins again as often as it takes.
+/// Follows the pods of the node, and the namespaces, for as long as it takes.
 async fn follow(client: Client, node: &str, shared: &Shared) {
-    let api: Api<PodObject> = Api::all_with(client, &resource());
+    let pods: Api<PodObject> = Api::all_with(client.clone(), &resource());
     let wanted = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
-    let mut events = pin!(watcher(api, wanted).default_backoff());
+    let namespaces: Api<NamespaceObject> = Api::all_with(client, &namespace_resource());
+    tokio::join!(
+        listen(watcher(pods, wanted), "pods", shared, |event| shared.take(event)),
+        listen(
+            watcher(namespaces, watcher::Config::default()),
+            "namespaces",
+            shared,
+            |event| shared.take_namespace(event)
+        ),
+    );
+}
+
+/// Lists, then watches, and begins again as often as it takes.
+async fn listen<K>(
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+    what: &str,
+    shared: &Shared,
+    take: impl Fn(Event<K>),
+) {
+    let mut events = pin!(events.default_backoff());
     let mut is_away = false;
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
                 if is_away {
-                    tracing::info!("the API server answers again");
+                    tracing::info!("the API server tells of {what} again");
                     is_away = false;
                 }
-                shared.take(event);
+                take(event);
             }
             // The server forgot where we were, as it does after a while: a new list follows.
             Err(watcher::Error::WatchError(status)) if status.code == GONE => {
-                tracing::debug!("the watch on pods begins anew");
+                tracing::debug!("the watch on {what} begins anew");
             }
             Err(error) => {
                 if is_away {
-                    tracing::debug!(%error, "the API server still does not tell of pods");
+                    tracing::debug!(%error, "the API server still does not tell of {what}");
                 } else {
                     tracing::warn!(
                         %error,
                         remedy = remedy(&error),
-                        "the API server does not tell of pods; what is known of them stays, and it is asked again"
+                        "the API server does not tell of {what}; what is known of them stays, and it is asked again"
                     );
                     is_away = true;
                 }
@@ -178,7 +220,9 @@ fn remedy(error: &watcher::Error) -> &'static str {
     };
     match status.map_or(0, |status| status.code) {
         401 => "check the service account's token: is automountServiceAccountToken on?",
-        403 => "let the service account list and watch pods: see the ClusterRole in deploy/kubernetes",
+        403 => {
+            "let the service account list and watch pods and namespaces: see the ClusterRole in deploy/kubernetes"
+        }
         _ => "check that this node reaches the API server",
     }
 }

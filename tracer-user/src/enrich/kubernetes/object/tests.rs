@@ -73,6 +73,7 @@ fn a_pod_of_a_deployment_is_taken_apart() {
         entry.pod.attributes,
         [("service.version".to_owned(), "2026.11".to_owned())]
     );
+    assert_eq!(entry.pod.labels["app"], "chat", "for rules");
     assert!(entry.pod.wishes.without_content);
     assert!(!entry.pod.wishes.untraced);
 }

@@ -1,4 +1,4 @@
-//! An API server as far as one watch needs it: real HTTP, chunked answers, and everything that goes wrong with them.
+//! An API server as far as two watches need it: real HTTP, chunked answers, and everything that goes wrong with them.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -36,16 +36,23 @@ struct Desk {
 
 #[derive(Default)]
 struct State {
-    pods: Vec<Value>,
+    pods: Board,
+    namespaces: Board,
     version: u64,
-    /// What every request is answered with, instead of pods.
-    refusal: Option<StatusCode>,
+    /// What every request for namespaces, and what every other is answered with.
+    refusals: (Option<StatusCode>, Option<StatusCode>),
     /// The token that is asked for.
     token: Option<String>,
     /// Requests are taken and never answered.
     is_silent: bool,
     /// Most pods in one answer to a list.
     page: Option<usize>,
+}
+
+/// What can be listed and watched.
+#[derive(Default)]
+struct Board {
+    items: Vec<Value>,
     /// Queries of the lists and watches so far.
     lists: Vec<HashMap<String, String>>,
     watches: Vec<HashMap<String, String>>,
@@ -53,10 +60,19 @@ struct State {
     watch: Option<UnboundedSender<Bytes>>,
 }
 
+impl Board {
+    fn say(&self, text: &str) {
+        let watch = self.watch.as_ref().expect("a watch is under way");
+        watch.send(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+    }
+}
+
 impl ApiServer {
+    /// With one namespace, `agents`, which wishes nothing.
     pub(super) fn with(pods: Vec<Value>) -> Self {
         let desk = Arc::new(Desk::default());
-        desk.state().pods = pods;
+        desk.state().pods.items = pods;
+        desk.state().namespaces.items = vec![namespace("agents", &json!({}))];
         desk.state().version = 100;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -75,12 +91,22 @@ impl ApiServer {
 
     /// What the next list says.
     pub(super) fn set_pods(&self, pods: Vec<Value>) {
-        self.desk.state().pods = pods;
+        self.desk.state().pods.items = pods;
+    }
+
+    /// What the next list of namespaces says.
+    pub(super) fn set_namespaces(&self, namespaces: Vec<Value>) {
+        self.desk.state().namespaces.items = namespaces;
     }
 
     /// Answers every request with this status from now on, or as usual again.
     pub(super) fn refuse(&self, status: Option<StatusCode>) {
-        self.desk.state().refusal = status;
+        self.desk.state().refusals = (status, status);
+    }
+
+    /// The same for requests for namespaces alone.
+    pub(super) fn refuse_namespaces(&self, status: Option<StatusCode>) {
+        self.desk.state().refusals.0 = status;
     }
 
     /// Answers only who has this token from now on.
@@ -93,46 +119,61 @@ impl ApiServer {
         self.desk.state().is_silent = is_silent;
     }
 
-    /// Tells so many pods in one answer to a list, and the rest in further ones.
-    pub(super) fn turn_pages_of(&self, pods: usize) {
-        self.desk.state().page = Some(pods);
+    /// Tells so many in one answer to a list, and the rest in further ones.
+    pub(super) fn turn_pages_of(&self, items: usize) {
+        self.desk.state().page = Some(items);
     }
 
-    /// Waits until this many watches have begun in all; gives the query of the last.
+    /// Waits until this many watches on namespaces have begun in all; gives the query of the last.
+    pub(super) fn namespace_watches(&self, number: usize) -> HashMap<String, String> {
+        self.begun(number, PATIENCE, |state| &state.namespaces)
+    }
+
+    /// Waits until this many watches on pods have begun in all; gives the query of the last.
     pub(super) fn watches(&self, number: usize) -> HashMap<String, String> {
         self.watches_within(number, PATIENCE)
     }
 
     /// The same, with patience of its own.
     pub(super) fn watches_within(&self, number: usize, patience: Duration) -> HashMap<String, String> {
+        self.begun(number, patience, |state| &state.pods)
+    }
+
+    fn begun(&self, number: usize, patience: Duration, of: fn(&State) -> &Board) -> HashMap<String, String> {
         let (state, _) = self
             .desk
             .arrived
-            .wait_timeout_while(self.desk.state(), patience, |state| state.watches.len() < number)
+            .wait_timeout_while(self.desk.state(), patience, |state| {
+                of(state).watches.len() < number
+            })
             .unwrap();
-        assert!(state.watches.len() >= number, "no watch came");
-        state.watches.last().unwrap().clone()
+        assert!(of(&state).watches.len() >= number, "no watch came");
+        of(&state).watches.last().unwrap().clone()
     }
 
     pub(super) fn lists(&self) -> Vec<HashMap<String, String>> {
-        self.desk.state().lists.clone()
+        self.desk.state().pods.lists.clone()
     }
 
-    /// Says something on the watch under way, in a chunk of its own.
+    /// Says something on the watch on pods, in a chunk of its own.
     pub(super) fn say(&self, text: &str) {
-        let state = self.desk.state();
-        let watch = state.watch.as_ref().expect("a watch is under way");
-        watch.send(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        self.desk.state().pods.say(text);
     }
 
-    /// Ends the answer to the watch, as servers do every few minutes.
+    /// Says something on the watch on namespaces.
+    pub(super) fn say_of_namespaces(&self, text: &str) {
+        self.desk.state().namespaces.say(text);
+    }
+
+    /// Ends the answer to the watch on pods, as servers do every few minutes.
     pub(super) fn hang_up(&self) {
-        self.desk.state().watch = None;
+        self.desk.state().pods.watch = None;
     }
 
     /// Goes away with all connections.
     pub(super) fn go_away(&mut self) {
         self.hang_up();
+        self.desk.state().namespaces.watch = None;
         self.runtime.take().unwrap().shutdown_timeout(PATIENCE);
     }
 
@@ -188,7 +229,6 @@ impl Desk {
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<BoxBody<Bytes, Infallible>> {
-        assert_eq!(request.uri().path(), "/api/v1/pods");
         let query: HashMap<String, String> = request
             .uri()
             .query()
@@ -201,6 +241,11 @@ impl Desk {
             })
             .collect();
         let mut state = self.state();
+        let of_namespaces = match request.uri().path() {
+            "/api/v1/pods" => false,
+            "/api/v1/namespaces" => true,
+            other => panic!("{other} is not what geophone may ask for"),
+        };
         let token = request
             .headers()
             .get("authorization")
@@ -209,33 +254,40 @@ impl Desk {
             .token
             .as_ref()
             .is_none_or(|asked| token.is_some_and(|token| token == format!("Bearer {asked}")));
-        let refusal = if is_known {
-            state.refusal
-        } else {
+        let (namespaces_refused, pods_refused) = state.refusals;
+        let refusal = if !is_known {
             Some(StatusCode::UNAUTHORIZED)
+        } else if of_namespaces {
+            namespaces_refused
+        } else {
+            pods_refused
         };
         if let Some(status) = refusal {
             let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "not you",
                 "reason": status.canonical_reason(), "code": status.as_u16()});
             return respond(status, &body);
         }
+        let (version, page) = (state.version.to_string(), state.page);
+        let (board, kind) = if of_namespaces {
+            (&mut state.namespaces, "NamespaceList")
+        } else {
+            (&mut state.pods, "PodList")
+        };
         if query.get("watch").is_none_or(|watch| watch != "true") {
             let begin = query.get("continue").map_or(0, |place| place.parse().unwrap());
-            state.lists.push(query);
-            let end = state
-                .page
-                .map_or(state.pods.len(), |page| state.pods.len().min(begin + page));
-            let mut metadata = json!({"resourceVersion": state.version.to_string()});
-            if end < state.pods.len() {
+            board.lists.push(query);
+            let end = page.map_or(board.items.len(), |page| board.items.len().min(begin + page));
+            let mut metadata = json!({"resourceVersion": version});
+            if end < board.items.len() {
                 metadata["continue"] = json!(end.to_string());
             }
-            let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": metadata,
-                "items": state.pods.get(begin..end)});
+            let list = json!({"kind": kind, "apiVersion": "v1", "metadata": metadata,
+                "items": board.items.get(begin..end)});
             return respond(StatusCode::OK, &list);
         }
-        state.watches.push(query);
+        board.watches.push(query);
         let (sender, receiver) = unbounded_channel();
-        state.watch = Some(sender);
+        board.watch = Some(sender);
         drop(state);
         self.arrived.notify_all();
         let chunks = stream::unfold(receiver, |mut receiver| async {
@@ -255,4 +307,15 @@ fn respond(status: StatusCode, body: &Value) -> Response<BoxBody<Bytes, Infallib
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body.to_string())).boxed())
         .unwrap()
+}
+
+/// A namespace as the API server sends it.
+pub(super) fn namespace(name: &str, annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "uid": format!("uid-of-{name}"), "resourceVersion": "100", "annotations": annotations},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"}
+    })
 }
