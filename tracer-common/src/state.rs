@@ -23,6 +23,10 @@ pub struct VerdictKey {
 
 const _: () = assert!(size_of::<VerdictKey>() == 16);
 
+/// Unit of the start of a process in `/proc/PID/stat`, which is all that can be read of one that has said nothing yet:
+/// `USER_HZ` of `include/asm-generic/param.h`, the same on x86-64 and arm64.
+pub const TICK_NS: u64 = 10_000_000;
+
 /// Values of the verdict map, and of the connection state that the kernel side keeps.
 pub mod verdict {
     /// Nobody has decided: a bounded prefix is handed over.

@@ -71,14 +71,14 @@ impl CallKey {
 #[inline(always)]
 pub(crate) fn enter(context: &ProbeContext) {
     let caller = Caller::current();
-    if !caller.is_followed() {
-        return;
-    }
     let (Some(connection), Some(buffer), Some(size)) =
         (context.arg(0), context.arg(1), context.arg::<u64>(2))
     else {
         return;
     };
+    if !connection::may_be_seen(caller, connection) {
+        return;
+    }
     // SAFETY: the helper reads the cookie of the link that this program runs for.
     let shape = CallShape::decode(unsafe { bpf_get_attach_cookie(context.as_ptr()) });
     // Where nobody tells when a connection is made, an ignored one may have made room for one that is wanted.

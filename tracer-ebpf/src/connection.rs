@@ -213,6 +213,19 @@ pub(crate) fn takes(
     write || !is_client || !hints::begins(data, true)
 }
 
+/// Whether a call on a connection may be looked at.
+///
+/// Of a process that is left alone nobody counts the bytes. Should it be followed again, what comes then must not be taken
+/// for what comes next: so the connection is forgotten, and is joined late.
+#[inline(always)]
+pub(crate) fn may_be_seen(caller: Caller, address: u64) -> bool {
+    if caller.is_left_alone() {
+        let _gone = CONNECTIONS.remove(ConnectionKey::new(caller, address));
+        return false;
+    }
+    caller.is_in_scope()
+}
+
 /// A new generation at an address, whatever was there before.
 #[inline(always)]
 pub(crate) fn begin(caller: Caller, address: u64, flags: u64) -> bool {
@@ -265,7 +278,7 @@ pub(crate) fn shakes_hands(address: u64) {
 #[inline(always)]
 pub(crate) fn made(address: u64) {
     let caller = Caller::current();
-    if address == 0 || !caller.is_followed() {
+    if address == 0 || !may_be_seen(caller, address) {
         return;
     }
     let fresh = Connection::new(caller, 0);
@@ -300,7 +313,7 @@ pub(crate) fn control(address: u64, command: i32, argument: u64) {
         return;
     }
     let caller = Caller::current();
-    if !caller.is_followed() {
+    if !may_be_seen(caller, address) {
         return;
     }
     // The name is set before the handshake: the stream is seen from its first byte, whether `SSL_new` was or not.

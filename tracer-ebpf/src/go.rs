@@ -35,10 +35,10 @@ impl GoroutineKey {
 #[inline(always)]
 pub(crate) fn write(context: &ProbeContext) {
     let caller = Caller::current();
-    if !caller.is_followed() {
+    let arguments = registers::go_call(context);
+    if !connection::may_be_seen(caller, arguments.first) {
         return;
     }
-    let arguments = registers::go_call(context);
     if connection::is_ignored(caller, arguments.first) || registers::go_begins_again(context) {
         return;
     }
@@ -52,10 +52,10 @@ pub(crate) fn write(context: &ProbeContext) {
 #[inline(always)]
 pub(crate) fn read(context: &ProbeContext) {
     let caller = Caller::current();
-    if !caller.is_followed() {
+    let arguments = registers::go_call(context);
+    if !connection::may_be_seen(caller, arguments.first) {
         return;
     }
-    let arguments = registers::go_call(context);
     let key = GoroutineKey::new(caller, arguments.goroutine);
     if connection::is_ignored(caller, arguments.first) {
         let _gone = GO_READS.remove(key);

@@ -32,6 +32,11 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 pub(crate) static PROCESSES: HashMap<u32, u64> = HashMap::with_max_entries(limits::PROCESSES, 0);
 
+/// Processes that are to be left alone, with the start of each in [`TICK_NS`](tracer_common::state::TICK_NS), so that a later process of that id is
+/// not taken for it. User space looks again at what it is told nevertheless: of an LRU map an entry may be lost.
+#[map]
+pub(crate) static LEFT_ALONE: LruHashMap<u32, u64> = LruHashMap::with_max_entries(limits::PROCESSES, 0);
+
 /// Calls between entry and return. Not an LRU map: a thread may block in a read for hours, and must not be forgotten.
 /// Threads that die within a call are cleared away when they exit.
 #[map]

@@ -4,10 +4,10 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel};
 use tracer_common::record::kind;
-use tracer_common::state::{loss, offset};
+use tracer_common::state::{TICK_NS, loss, offset};
 
 use crate::call::{self, CallKey};
-use crate::maps::{self, PROCESSES};
+use crate::maps::{self, LEFT_ALONE, PROCESSES};
 use crate::{emit, maps::task_offset, rustls};
 
 /// A process and the thread in it that a program runs for.
@@ -41,10 +41,29 @@ impl Caller {
     /// Whether anything of this process may be looked at.
     #[inline(always)]
     pub(crate) fn is_followed(self) -> bool {
+        !self.is_left_alone() && self.is_in_scope()
+    }
+
+    /// Whether it is among those that tracing was started for.
+    #[inline(always)]
+    pub(crate) fn is_in_scope(self) -> bool {
         if maps::trace_all() {
             return self.process() != maps::agent();
         }
         PROCESSES.get_ptr(self.process()).is_some()
+    }
+
+    /// Whether a rule or its pod says so.
+    #[inline(always)]
+    pub(crate) fn is_left_alone(self) -> bool {
+        let Some(known) = LEFT_ALONE.get_ptr(self.process()) else {
+            return false;
+        };
+        // SAFETY: a live map value of an LRU map: at worst the start of another process, which is not that of this one.
+        let ticks = unsafe { *known };
+        // SAFETY: the helper takes nothing and cannot fail.
+        let task = unsafe { bpf_get_current_task() } as *const c_void;
+        start_of(task) / TICK_NS == ticks
     }
 
     /// When the process began; and from now on its end is told.
@@ -89,6 +108,8 @@ pub(crate) fn forked(parent: *const c_void, child: *const c_void) {
 #[inline(always)]
 pub(crate) fn executed(task: *const c_void) {
     let caller = Caller::current();
+    // It is another program now, of which nobody has said anything yet.
+    let _gone = LEFT_ALONE.remove(caller.process());
     if PROCESSES.get_ptr(caller.process()).is_some() {
         emit::process(kind::EXEC, caller, start_of(task));
     }
@@ -98,7 +119,8 @@ pub(crate) fn executed(task: *const c_void) {
 #[inline(always)]
 pub(crate) fn exited(task: *const c_void) {
     let caller = Caller::current();
-    if PROCESSES.get_ptr(caller.process()).is_none() {
+    let is_known = PROCESSES.get_ptr(caller.process()).is_some();
+    if !is_known && LEFT_ALONE.get_ptr(caller.process()).is_none() {
         return;
     }
     call::forget(CallKey::new(caller, false));
@@ -106,9 +128,12 @@ pub(crate) fn exited(task: *const c_void) {
     rustls::forget(caller);
     let signal = read::<u64>(task, offset::TASK_SIGNAL) as *const c_void;
     if read::<i32>(signal, offset::SIGNAL_LIVE) == 0 {
-        emit::process(kind::EXIT, caller, start_of(task));
+        if is_known {
+            emit::process(kind::EXIT, caller, start_of(task));
+        }
         // A second thread that ends at the same moment finds nothing left to remove.
         let _gone = PROCESSES.remove(caller.process());
+        let _gone = LEFT_ALONE.remove(caller.process());
     }
 }
 

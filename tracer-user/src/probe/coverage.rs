@@ -21,6 +21,8 @@ pub struct Coverage {
     pub command_line: Vec<String>,
     /// Every file with TLS in it that it has mapped.
     pub libraries: Vec<LibraryCoverage>,
+    /// A rule or its pod leaves it alone.
+    pub left_alone: bool,
 }
 
 /// How one TLS library in a process stands.
@@ -64,16 +66,19 @@ pub enum Verdict {
     Traceable,
     /// It has TLS and none of it can be traced.
     NotTraceable,
+    /// It has TLS, and a rule or its pod leaves it alone.
+    LeftAlone,
     /// It has no TLS that geophone knows.
     NoTls,
 }
 
 impl Verdict {
     /// Every verdict, the best first.
-    pub const ALL: [Verdict; 4] = [
+    pub const ALL: [Verdict; 5] = [
         Verdict::Traced,
         Verdict::Traceable,
         Verdict::NotTraceable,
+        Verdict::LeftAlone,
         Verdict::NoTls,
     ];
 
@@ -83,6 +88,7 @@ impl Verdict {
             Verdict::Traced => "traced",
             Verdict::Traceable => "traceable",
             Verdict::NotTraceable => "not_traceable",
+            Verdict::LeftAlone => "left_alone",
             Verdict::NoTls => "no_tls",
         }
     }
@@ -91,6 +97,9 @@ impl Verdict {
 impl Coverage {
     /// How the process stands as a whole.
     pub fn verdict(&self) -> Verdict {
+        if self.left_alone && !self.libraries.is_empty() {
+            return Verdict::LeftAlone;
+        }
         self.libraries
             .iter()
             .map(|library| match library.status {
@@ -117,6 +126,9 @@ impl Figures {
     pub fn of(processes: &[Coverage]) -> Self {
         let mut figures = Self::default();
         for process in processes {
+            if process.left_alone {
+                continue;
+            }
             let is_traced = process.verdict() == Verdict::Traced;
             let mut traced = BTreeSet::new();
             let mut reasons = BTreeSet::new();
@@ -235,6 +247,7 @@ pub(super) fn of_process(
         command_line: process::command_line(pid).unwrap_or_default(),
         executable,
         libraries,
+        left_alone: false,
     })
 }
 
@@ -253,6 +266,7 @@ mod tests {
             executable: String::new(),
             command_line: Vec::new(),
             libraries: libraries.collect(),
+            left_alone: false,
         }
     }
 

@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bystanders::Bystanders;
 use super::coverage::{self, Coverage};
 use super::files::{FileIdentity, Files, Opened, Outcome, Target};
+use super::left_alone::LeftAlone;
 use super::process::{Processes, Stat};
 use super::watch::{MappedFile, TaskEvent, Watch};
 use super::workers::{Done, Workers};
 use super::{Scope, maps, prescan};
+use crate::select::Rules;
 
 /// Time between two looks at everything.
 const SCAN_INTERVAL: Duration = Duration::from_secs(30);
@@ -53,6 +56,7 @@ pub struct Finder {
     attachments: HashMap<FileIdentity, Attachment>,
     /// Files looked at before any process maps them.
     prepared: Vec<PathBuf>,
+    bystanders: Bystanders,
     scan: Option<Scan>,
     next_scan: Instant,
 }
@@ -114,9 +118,18 @@ impl Finder {
             processes: Processes::default(),
             attachments: HashMap::new(),
             prepared: Vec::new(),
+            bystanders: Bystanders::default(),
             scan: None,
             next_scan: Instant::now(),
         })
+    }
+
+    /// Leaves processes alone from now on that these rules name, and lets the kernel side know of them. Begins to look at
+    /// everything.
+    pub fn choose(&mut self, rules: Arc<Rules>, left_alone: LeftAlone) {
+        self.bystanders = Bystanders::new(rules, left_alone);
+        self.scan = None;
+        self.next_scan = Instant::now();
     }
 
     /// Why events cannot be followed, if so: then new libraries are found up to a second late.
@@ -232,7 +245,10 @@ impl Finder {
     pub fn coverage(&mut self) -> Vec<Coverage> {
         let mut coverage = Vec::new();
         for pid in self.pids() {
-            coverage.extend(coverage::of_process(pid, &mut self.files, &self.attachments));
+            if let Some(mut process) = coverage::of_process(pid, &mut self.files, &self.attachments) {
+                process.left_alone = self.bystanders.has(pid);
+                coverage.push(process);
+            }
         }
         coverage
     }
@@ -241,25 +257,34 @@ impl Finder {
         match event {
             TaskEvent::Mapped(mapped) if self.scope.includes(mapped.pid) => {
                 self.processes.mapped(mapped.pid, &mapped.path);
+                if self.bystanders.is_one(mapped.pid) {
+                    return;
+                }
                 let looked = self.look_at_mapping(&mapped, found);
                 if looked.is_some_and(|identity| self.attachments.contains_key(&identity)) {
                     self.processes.read(mapped.pid);
                 }
             }
-            TaskEvent::Exec { pid } if self.scope.includes(pid) => self.processes.executed(pid),
+            TaskEvent::Exec { pid } if self.scope.includes(pid) => {
+                self.bystanders.forget(pid);
+                self.processes.executed(pid);
+            }
             TaskEvent::Fork { pid, parent } if self.scope.includes(parent) => {
+                self.bystanders.forget(pid);
                 if let Followed::Processes(pids) = &mut self.scope {
                     pids.insert(pid);
                 }
                 self.processes.forked(pid, parent);
             }
             TaskEvent::Exit { pid } => {
+                self.bystanders.forget(pid);
                 if let Followed::Processes(pids) = &mut self.scope {
                     pids.remove(&pid);
                 }
             }
             TaskEvent::Lost(_) => {
                 self.adopt_children();
+                self.bystanders.forget_all();
                 self.scan = None;
                 self.next_scan = now;
             }
@@ -348,6 +373,9 @@ impl Finder {
             }
             Done::Expected(looked) => {
                 self.files.learn(&looked);
+                if self.bystanders.is_program(looked.path()) {
+                    return;
+                }
                 self.expected.insert(looked.identity);
                 self.offer(looked.into_target(), found);
             }
@@ -397,6 +425,11 @@ impl Finder {
         };
         let begin = Instant::now();
         while let Some(pid) = scan.pids.pop() {
+            // Asked anew: a program may have changed its command line.
+            self.bystanders.forget(pid);
+            if self.bystanders.is_one(pid) {
+                continue;
+            }
             for mapped in maps::code_files(pid).unwrap_or_default() {
                 if scan.seen.insert((mapped.device, mapped.inode)) {
                     scan.used.extend(self.look_at_mapping(&mapped, found));

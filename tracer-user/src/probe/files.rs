@@ -90,6 +90,11 @@ pub(super) struct Looked {
 }
 
 impl Looked {
+    /// Where it was found.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file as something to attach to, if it has TLS in it.
     pub(super) fn into_target(self) -> Option<Target> {
         let Outcome::Tls(resolved) = self.outcome else {

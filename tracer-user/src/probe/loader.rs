@@ -9,7 +9,7 @@ use tracer_common::state::offset;
 
 use super::btf::{self, Btf};
 use super::multi::MultiPrograms;
-use super::{Error, Links, Scope, verdicts};
+use super::{Error, Links, Scope, left_alone, verdicts};
 
 #[cfg(target_arch = "x86_64")]
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/tracer.x86_64.o");
@@ -97,6 +97,8 @@ pub(super) struct Kernel {
     processes: HashMap<MapData, u32, u64>,
     /// What user space decided; handed out once.
     verdicts: Option<verdicts::Map>,
+    /// Which processes are left alone; handed out once.
+    left_alone: Option<left_alone::Map>,
     /// What was not handed over.
     pub(super) losses: PerCpuArray<MapData, [u64; 2]>,
     /// Passes on the rare diagnostics of the programs.
@@ -133,6 +135,7 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32, links: Links) -> Result<Kerne
         programs: take_map(&mut ebpf, "PROGRAMS")?,
         processes: take_map(&mut ebpf, "PROCESSES")?,
         verdicts: Some(take_map(&mut ebpf, "VERDICTS")?),
+        left_alone: Some(take_map(&mut ebpf, "LEFT_ALONE")?),
         losses: take_map(&mut ebpf, "LOSSES")?,
         flush_log: Box::new(move || logger.flush()),
         ebpf,
@@ -194,6 +197,13 @@ impl Kernel {
         self.verdicts
             .take()
             .ok_or_else(|| Error::Object("its map of verdicts is taken".to_owned()))
+    }
+
+    /// The map of processes that are left alone, for the one handle that writes it.
+    pub(super) fn left_alone(&mut self) -> Result<left_alone::Map, Error> {
+        self.left_alone
+            .take()
+            .ok_or_else(|| Error::Object("its map of processes to leave alone is taken".to_owned()))
     }
 
     /// One of the programs of the object, by its name.

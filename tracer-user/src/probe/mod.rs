@@ -5,6 +5,7 @@
 
 mod attach;
 pub mod btf;
+mod bystanders;
 pub mod checks;
 pub mod clock;
 mod copies;
@@ -13,6 +14,7 @@ pub mod discover;
 mod error;
 pub mod files;
 pub mod inspect;
+mod left_alone;
 mod loader;
 pub mod maps;
 mod multi;
@@ -31,9 +33,14 @@ pub mod watch;
 mod workers;
 
 pub use self::error::Error;
+pub use self::left_alone::LeftAlone;
 pub use self::loader::OLDEST_KERNEL;
 pub use self::tracer::Tracer;
 pub use self::verdicts::Verdicts;
+
+use std::sync::Arc;
+
+use crate::select::Rules;
 
 /// What to trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +52,7 @@ pub enum Scope {
 }
 
 /// How to trace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Which processes.
     pub scope: Scope,
@@ -53,6 +60,9 @@ pub struct Options {
     pub ring_bytes: u32,
     /// How probes are held in place.
     pub links: Links,
+    /// Which processes are left alone, whatever their pod: the kernel side does not look at them, and files that only they
+    /// use get no probes.
+    pub rules: Arc<Rules>,
 }
 
 /// What holds probes in place.
@@ -75,6 +85,7 @@ impl Options {
             scope,
             ring_bytes: Self::DEFAULT_RING_BYTES,
             links: Links::default(),
+            rules: Arc::default(),
         }
     }
 }

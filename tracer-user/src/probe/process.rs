@@ -230,7 +230,8 @@ fn environment(pid: u32) -> io::Result<Vec<(String, String)>> {
         .collect())
 }
 
-fn cgroup(pid: u32) -> io::Result<String> {
+/// The path of its control group that tells most.
+pub fn cgroup(pid: u32) -> io::Result<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     Ok(telling_cgroup(&text).to_owned())
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracer_common::limits;
@@ -14,6 +15,7 @@ use super::clock::{HostClock, now};
 use super::coverage::Coverage;
 use super::discover::{Finder, Found};
 use super::files::{FileIdentity, Target};
+use super::left_alone::LeftAlone;
 use super::loader::{self, Kernel};
 use super::process::Processes;
 use super::resolve::AttachPoint;
@@ -23,6 +25,7 @@ use super::wait::Waiter;
 use super::{Error, Options, Scope};
 use crate::event::{LossReason, Lost, Monotonic, ProbeEvent, ProcessKey};
 use crate::rights::Rights;
+use crate::select::Rules;
 
 /// Between two ticks.
 const TICK: Duration = Duration::from_secs(1);
@@ -32,6 +35,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub struct Tracer {
     kernel: Kernel,
     verdicts: Verdicts,
+    left_alone: LeftAlone,
     finder: Finder,
     attachments: HashMap<FileIdentity, Attachment>,
     /// Attached by the caller, not by discovery.
@@ -62,6 +66,7 @@ impl Tracer {
             scope,
             ring_bytes,
             links,
+            rules,
         } = options;
         let mut kernel = loader::load(&scope, ring_bytes, links)?;
         let asked_for: HashSet<u32> = match &scope {
@@ -71,7 +76,9 @@ impl Tracer {
         for pid in &asked_for {
             kernel.follow(*pid)?;
         }
-        let finder = Finder::start(&scope).map_err(Error::Wait)?;
+        let left_alone = LeftAlone::new(kernel.left_alone()?);
+        let mut finder = Finder::start(&scope).map_err(Error::Wait)?;
+        finder.choose(rules, left_alone.clone());
         if let Some(error) = finder.watch_error() {
             tracing::warn!(%error, "cannot follow new processes by events: libraries are found up to a second late");
         }
@@ -81,6 +88,7 @@ impl Tracer {
         }
         let mut tracer = Self {
             verdicts: Verdicts::new(kernel.verdicts()?),
+            left_alone,
             waiter,
             kernel,
             finder,
@@ -155,6 +163,18 @@ impl Tracer {
     /// A handle that tells the kernel side what user space decided; may be used from within `each`.
     pub fn verdicts(&self) -> Verdicts {
         self.verdicts.clone()
+    }
+
+    /// A handle that tells the kernel side which processes to leave alone; may be used from within `each`.
+    pub fn left_alone(&self) -> LeftAlone {
+        self.left_alone.clone()
+    }
+
+    /// Other rules hold from now on. Who is left alone by executable and command line is told to the kernel side by the next
+    /// look at everything, which is begun; who is by its pod, the caller tells again.
+    pub fn choose(&mut self, rules: Arc<Rules>) {
+        self.left_alone.clear();
+        self.finder.choose(rules, self.left_alone.clone());
     }
 
     /// For every process of the scope: is it traced, and if not, why.
