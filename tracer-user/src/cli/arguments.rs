@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::config::Config;
+use super::selection::SelectionOptions;
 use super::settings::{
     BuiltinRule, LogFilter, PathRule, PatternRule, PrometheusAddress, RingSize, Scalar as _,
 };
@@ -90,6 +91,10 @@ pub(super) struct Doctor {
     /// Look into these files instead of at the host.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) selection: SelectionOptions,
+    #[command(flatten)]
+    pub(super) kubernetes: KubernetesOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -100,6 +105,8 @@ pub(super) struct Run {
     pub(super) probes: ProbeOptions,
     #[command(flatten)]
     pub(super) kubernetes: KubernetesOptions,
+    #[command(flatten)]
+    pub(super) selection: SelectionOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -168,6 +175,8 @@ pub(super) struct Top {
     pub(super) session_headers: Vec<SessionHeader>,
     #[command(flatten)]
     pub(super) kubernetes: KubernetesOptions,
+    #[command(flatten)]
+    pub(super) selection: SelectionOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -253,7 +262,7 @@ pub(super) struct ProbeOptions {
 pub(super) struct KubernetesOptions {
     /// Ask the API server for the pods of this node, so that telemetry names pods, containers and workloads.
     ///
-    /// Needs the right to list and watch pods. Unless given, NODE_NAME is asked.
+    /// Needs the right to list and watch pods and namespaces. Unless given, NODE_NAME is asked.
     #[cfg(feature = "k8s")]
     #[arg(long, value_name = "NODE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) kubernetes_node: Option<String>,

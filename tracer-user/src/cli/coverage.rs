@@ -44,8 +44,12 @@ pub(super) fn tell_host(found: &[Coverage]) {
     let traced = count(Verdict::Traced);
     let not_traced = count(Verdict::NotTraceable) + count(Verdict::Traceable);
     let figures = Figures::of(found);
+    let left_alone = match count(Verdict::LeftAlone) {
+        0 => String::new(),
+        count => format!(", {count} are left alone"),
+    };
     note(format_args!(
-        "{traced} processes with TLS have probes{}, {not_traced} cannot be traced{} (`geophone doctor` says why)",
+        "{traced} processes with TLS have probes{}, {not_traced} cannot be traced{}{left_alone} (`geophone doctor` says why)",
         Parts(&figures.traced),
         Parts(&figures.not_traced),
     ));
@@ -105,6 +109,7 @@ mod tests {
             executable: "/usr/bin/python3".to_owned(),
             command_line: words.iter().map(|&word| word.to_owned()).collect(),
             libraries: Vec::new(),
+            left_alone: false,
         };
         assert_eq!(
             program(&process(&["python3", "app.py", "--key=s3cret"])),

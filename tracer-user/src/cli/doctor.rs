@@ -1,23 +1,36 @@
 //! `geophone doctor`: what can be traced here, what cannot, and how to change that.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::coverage::program;
 use super::failure::Failure;
+use super::pods::Pods;
+use super::selection::Choice;
+use super::settings::Settings;
+use crate::event::pod::Wishes;
+use crate::event::{ProbeEvent, Process, ProcessKey};
 use crate::probe::checks::{self, Check, Status};
 use crate::probe::coverage::{self, Coverage, Verdict};
 use crate::probe::inspect;
 use crate::probe::places::{self, Installed};
+use crate::probe::process::cgroup;
+use crate::select::{Told, explain};
 
 /// Looks at the host and at every process, and prints what it finds.
-pub(super) fn examine() -> Result<ExitCode, Failure> {
+pub(super) fn examine(settings: &Settings) -> Result<ExitCode, Failure> {
+    let choice = Choice::new(&settings.selection, &settings.kubernetes)?;
+    let mut processes = coverage::survey();
+    let kept_back = kept_back(&choice, &mut Pods::open(&settings.kubernetes), &mut processes);
     let report = Report {
         checks: checks::checks(),
-        processes: coverage::survey(),
+        processes,
+        kept_back,
         hidden: hidden_processes(),
         installed: places::installed(),
     };
@@ -45,6 +58,33 @@ pub(super) fn look_into(files: &[PathBuf]) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
+/// What rules and pods keep back; marks who is left alone.
+fn kept_back(choice: &Choice, pods: &mut Pods, processes: &mut [Coverage]) -> BTreeMap<u32, String> {
+    let mut kept_back = BTreeMap::new();
+    for process in processes {
+        let event = pods.tell(ProbeEvent::Process(Arc::new(Process {
+            key: ProcessKey {
+                pid: process.pid,
+                start_ns: 0,
+            },
+            parent_pid: 0,
+            executable: process.executable.clone(),
+            command_line: process.command_line.clone(),
+            environment: Vec::new(),
+            cgroup: cgroup(process.pid).unwrap_or_default(),
+            pod: None,
+            withheld: Wishes::default(),
+        })));
+        if let ProbeEvent::Process(told) = event
+            && let Some(Told { left_alone, sentence }) = explain(&choice.rules, choice.in_pod, &told)
+        {
+            process.left_alone = left_alone;
+            kept_back.insert(process.pid, sentence);
+        }
+    }
+    kept_back
+}
+
 fn tell(findings: &dyn fmt::Display) -> Result<(), Failure> {
     match write!(io::stdout().lock(), "{findings}") {
         // Who stops reading (`| head`) has read what matters to them.
@@ -60,6 +100,8 @@ fn tell(findings: &dyn fmt::Display) -> Result<(), Failure> {
 struct Report {
     checks: Vec<Check>,
     processes: Vec<Coverage>,
+    /// What rules and pods keep back of processes with TLS, by pid.
+    kept_back: BTreeMap<u32, String>,
     /// Processes that we may not look into.
     hidden: usize,
     /// Programs that need not run yet.
@@ -76,6 +118,17 @@ impl Report {
             .iter()
             .filter(move |process| process.verdict() == verdict)
     }
+
+    fn write_process(&self, f: &mut fmt::Formatter<'_>, process: &Coverage) -> fmt::Result {
+        writeln!(f, "  {:>7}  {}", process.pid, program(process))?;
+        if let Some(sentence) = self.kept_back.get(&process.pid) {
+            writeln!(f, "           {sentence}")?;
+        }
+        for library in &process.libraries {
+            writeln!(f, "           {library}")?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Report {
@@ -88,7 +141,7 @@ impl fmt::Display for Report {
         writeln!(f, "\nProcesses with TLS that can be traced")?;
         let mut traceable = 0;
         for process in self.with(Verdict::Traced).chain(self.with(Verdict::Traceable)) {
-            write_process(f, process)?;
+            self.write_process(f, process)?;
             traceable += 1;
         }
         if traceable == 0 {
@@ -103,7 +156,15 @@ impl fmt::Display for Report {
             writeln!(f, "\nProcesses with TLS that cannot be traced")?;
         }
         for process in untraceable {
-            write_process(f, process)?;
+            self.write_process(f, process)?;
+        }
+
+        let mut left_alone = self.with(Verdict::LeftAlone).peekable();
+        if left_alone.peek().is_some() {
+            writeln!(f, "\nProcesses with TLS that are left alone")?;
+        }
+        for process in left_alone {
+            self.write_process(f, process)?;
         }
 
         let without = self.with(Verdict::NoTls).count();
@@ -140,14 +201,6 @@ fn write_check(f: &mut fmt::Formatter<'_>, check: &Check) -> fmt::Result {
         Some(remedy) => writeln!(f, "           try: {remedy}"),
         None => Ok(()),
     }
-}
-
-fn write_process(f: &mut fmt::Formatter<'_>, process: &Coverage) -> fmt::Result {
-    writeln!(f, "  {:>7}  {}", process.pid, program(process))?;
-    for library in &process.libraries {
-        writeln!(f, "           {library}")?;
-    }
-    Ok(())
 }
 
 fn write_installed(f: &mut fmt::Formatter<'_>, installed: &Installed) -> fmt::Result {
@@ -217,6 +270,7 @@ mod tests {
         let report = Report {
             checks: vec![check],
             processes: Vec::new(),
+            kept_back: BTreeMap::new(),
             hidden: 2,
             installed: Installed {
                 looked_into: 40,

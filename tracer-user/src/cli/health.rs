@@ -35,7 +35,7 @@ impl Waiting {
     fn of(coverage: &[Coverage]) -> Self {
         let mut waiting = Self::default();
         for process in coverage {
-            if process.verdict() == Verdict::Traced {
+            if matches!(process.verdict(), Verdict::Traced | Verdict::LeftAlone) {
                 continue;
             }
             let mut could_be = false;
@@ -137,6 +137,7 @@ mod tests {
                     status,
                 })
                 .collect(),
+            left_alone: false,
         };
         // Nothing can be done for these, or it has been done.
         let content = [

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
@@ -12,7 +13,8 @@ use super::health::Census;
 use super::metrics::When;
 use super::pods::Pods;
 use super::recorder::{Place, Recorder};
-use super::reload::{Reloaded, Reloader};
+use super::reload::{Reloaded, Reloader, Taken};
+use super::selection::{Choice, Selection};
 use super::service::ServiceManager;
 use super::settings::{Loaded, Probes};
 use super::signals::{HangUp, Meant, Signals};
@@ -24,6 +26,7 @@ use crate::event::ProbeEvent;
 use crate::export::{Health, Output, Pulse, Standing};
 use crate::probe::{self, Options, Scope, Tracer};
 use crate::scrub::Scrubber;
+use crate::select::Rules;
 
 /// Traces until the target has ended or a signal comes.
 pub(super) fn trace(
@@ -33,6 +36,11 @@ pub(super) fn trace(
     reloader: Reloader,
 ) -> Result<ExitCode, Failure> {
     let settings = &loaded.settings;
+    // Processes that somebody named are traced: no rule and no pod has a say in that.
+    let choice = match &target {
+        Target::Host => Choice::new(&settings.selection, &settings.kubernetes)?,
+        Target::Processes(_) | Target::Command { .. } => Choice::default(),
+    };
     let command_owns_stdout = matches!(target, Target::Command { .. });
     let recording = recording
         .map(|path| Place::of(path, command_owns_stdout, settings))
@@ -55,7 +63,14 @@ pub(super) fn trace(
         Watched::Host => Pods::open(&settings.kubernetes),
         Watched::Processes(_) | Watched::Command(_) => Pods::default(),
     };
-    let session = match Session::start(&watched, &settings.probes, stages, recording, pods, reloader) {
+    let started = Started {
+        stages,
+        recording,
+        pods,
+        choice,
+        reloader,
+    };
+    let session = match Session::start(&watched, &settings.probes, started) {
         Ok(session) => session,
         Err(failure) => {
             if let Watched::Command(command) = watched {
@@ -79,12 +94,22 @@ struct Session {
     tracer: Tracer,
     pods: Pods,
     scrubber: Scrubber,
+    selection: Selection,
     recorder: Recorder,
     stages: Stages,
     census: Census,
     pulse: Pulse,
     manager: Option<ServiceManager>,
     signals: Signals,
+    reloader: Reloader,
+}
+
+/// What a session begins with beside the probes.
+struct Started {
+    stages: Stages,
+    recording: Option<Place>,
+    pods: Pods,
+    choice: Choice,
     reloader: Reloader,
 }
 
@@ -98,14 +123,14 @@ struct Ending {
 }
 
 impl Session {
-    fn start(
-        watched: &Watched,
-        probes: &Probes,
-        mut stages: Stages,
-        recording: Option<Place>,
-        pods: Pods,
-        reloader: Reloader,
-    ) -> Result<Self, Failure> {
+    fn start(watched: &Watched, probes: &Probes, started: Started) -> Result<Self, Failure> {
+        let Started {
+            mut stages,
+            recording,
+            pods,
+            choice,
+            reloader,
+        } = started;
         let (scope, meant) = match watched {
             Watched::Host => (Scope::All, Meant::Us),
             Watched::Processes(pids) => (Scope::Processes(pids.clone()), Meant::Us),
@@ -120,6 +145,7 @@ impl Session {
         })?;
         let options = Options {
             ring_bytes: probes.ring_bytes(),
+            rules: Arc::clone(&choice.rules),
             ..Options::new(scope)
         };
         let mut tracer = Tracer::start(options).map_err(|error| cannot_trace(&error))?;
@@ -138,6 +164,7 @@ impl Session {
         let recorder = Recorder::create(recording)?;
         keep_only(tracer.rights());
         Ok(Self {
+            selection: Selection::new(choice, tracer.left_alone()),
             tracer,
             pods,
             scrubber: Scrubber::new(),
@@ -180,6 +207,7 @@ impl Session {
             tracer,
             pods,
             scrubber,
+            selection,
             recorder,
             stages,
             census: _,
@@ -190,7 +218,7 @@ impl Session {
         } = self;
         drop(tracer);
         let failure = failure.or(recorder.finish());
-        let beside = counted_beside(&scrubber, &pods);
+        let beside = counted_beside(&scrubber, &pods, &selection);
         let health = health.map(|mut health| {
             health.counters.merge(&beside);
             health
@@ -273,8 +301,10 @@ impl Session {
             return;
         };
         let taken = match outcome {
-            Reloaded::Taken(settings) => {
-                self.stages.reconfigure(*settings);
+            Reloaded::Taken(taken) => {
+                let Taken { pipeline, rules } = *taken;
+                self.stages.reconfigure(pipeline);
+                self.choose(rules);
                 true
             }
             Reloaded::Kept => false,
@@ -282,6 +312,21 @@ impl Session {
         if let Some(manager) = &mut self.manager {
             manager.reloaded(taken);
         }
+    }
+
+    /// Other rules hold from now on, for who runs already too.
+    fn choose(&mut self, rules: Rules) {
+        let Self {
+            tracer,
+            selection,
+            recorder,
+            stages,
+            ..
+        } = self;
+        selection.reload(rules, tracer, &mut |event| {
+            recorder.event(event);
+            stages.push(event);
+        });
     }
 
     /// The loop has turned once more. Nobody asks how the probes stand where nobody can.
@@ -304,6 +349,7 @@ impl Session {
             tracer,
             pods,
             scrubber,
+            selection,
             recorder,
             stages,
             census,
@@ -313,11 +359,15 @@ impl Session {
             .is_metered()
             .then(|| census.health(tracer, Counters::default()));
         hint("taking the probes out…");
+        let mut each = |event: &ProbeEvent<'_>| {
+            recorder.event(event);
+            stages.push(event);
+        };
         tracer.finish(DRAIN, &mut |event| {
-            let event = scrubber.scrub(pods.tell(event));
-            recorder.event(&event);
-            stages.push(&event);
+            selection.push(&scrubber.scrub(pods.tell(event)), &mut each);
         });
+        // What waited for a word on its process.
+        selection.finish(&mut each);
         health
     }
 
@@ -327,6 +377,7 @@ impl Session {
             tracer,
             pods,
             scrubber,
+            selection,
             recorder,
             stages,
             census,
@@ -336,32 +387,33 @@ impl Session {
             reloader: _,
         } = self;
         let mut exited = Vec::new();
+        let mut each = |event: &ProbeEvent<'_>| {
+            recorder.event(event);
+            stages.push(event);
+        };
         let events = tracer.poll(wait, &mut |event| {
             if let ProbeEvent::ProcessExit { process, .. } = &event {
                 exited.push(process.pid);
             }
-            let event = scrubber.scrub(pods.tell(event));
-            recorder.event(&event);
-            stages.push(&event);
+            selection.push(&scrubber.scrub(pods.tell(event)), &mut each);
         })?;
         for process in pods.news() {
-            let event = ProbeEvent::Process(process);
-            recorder.event(&event);
-            stages.push(&event);
+            selection.push(&ProbeEvent::Process(process), &mut each);
         }
         if events > 0 {
             recorder.flush();
         }
         if stages.metrics_are_asked_for() {
-            stages.tell_metrics(census.health(tracer, counted_beside(scrubber, pods)));
+            stages.tell_metrics(census.health(tracer, counted_beside(scrubber, pods, selection)));
         }
         Ok(exited)
     }
 }
 
 /// What is counted outside of the pipeline.
-fn counted_beside(scrubber: &Scrubber, pods: &Pods) -> Counters {
+fn counted_beside(scrubber: &Scrubber, pods: &Pods, selection: &Selection) -> Counters {
     let mut counters = scrubber.counters().clone();
+    counters.merge(selection.counters());
     counters.merge(&pods.counters());
     counters
 }

@@ -20,6 +20,7 @@ mod recorder;
 mod redaction;
 mod reload;
 mod replay;
+mod selection;
 mod service;
 mod settings;
 mod signals;
@@ -82,7 +83,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         Command::Replay(options) => replay::replay(options, &loaded.settings),
         Command::Top(options) => top::watch(options, &loaded.settings, &held),
-        Command::Doctor(arguments) if arguments.files.is_empty() => doctor::examine(),
+        Command::Doctor(arguments) if arguments.files.is_empty() => doctor::examine(&loaded.settings),
         Command::Doctor(arguments) => doctor::look_into(&arguments.files),
         Command::Config(what) => config::config(what, arguments),
         Command::Gate(gate) => Err(gate::wait_then_become(gate.parent, &gate.command)),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::note;
 use super::settings::Kubernetes;
 use crate::counters::Counters;
+use crate::enrich::may_be_pod;
 use crate::event::{ProbeEvent, Process};
+use crate::select::InPod;
 
 #[cfg(not(feature = "k8s"))]
 use super::settings::Origin;
@@ -21,6 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Pods {
     #[cfg(feature = "k8s")]
     watched: Option<kubernetes::Pods>,
+}
+
+/// What tells whether a control group may be that of a pod; `None` where nobody asks for pods.
+pub(super) fn in_pod(settings: &Kubernetes) -> Option<InPod> {
+    let Kubernetes { node } = settings;
+    let is_asked = cfg!(feature = "k8s") && node.get().is_some();
+    is_asked.then_some(may_be_pod as InPod)
 }
 
 #[cfg(feature = "k8s")]
@@ -42,8 +51,8 @@ impl Pods {
                 }
                 Err(error) => {
                     note(format_args!(
-                        "{error}; processes are traced without the names of their pods. Run geophone in a pod with a \
-                         service account, or set KUBECONFIG"
+                        "{error}; processes in pods are traced without names and content. Run geophone in a pod with a service \
+                         account, or set KUBECONFIG"
                     ));
                     None
                 }

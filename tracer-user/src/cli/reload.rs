@@ -6,9 +6,10 @@ use super::arguments::Arguments;
 use super::failure::Failure;
 use super::log::LogControl;
 use super::settings::{self, Loaded, Reload, Row, Settings};
-use super::{note, spans, telemetry};
+use super::{note, selection, spans, telemetry};
 use crate::pipeline;
 use crate::rights::{self, Rights};
+use crate::select::Rules;
 
 /// Reads settings again when asked to.
 #[derive(Debug)]
@@ -25,14 +26,23 @@ pub(super) struct Reloader {
 /// Settings that were read again, and what was made of them.
 struct New {
     settings: Settings,
-    pipeline: pipeline::Settings,
+    taken: Taken,
+}
+
+/// What holds from now on.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// How calls become spans.
+    pub(super) pipeline: pipeline::Settings,
+    /// Whom to trace.
+    pub(super) rules: Rules,
 }
 
 /// What became of a reload.
 #[derive(Debug)]
 pub(super) enum Reloaded {
     /// These hold from now on.
-    Taken(Box<pipeline::Settings>),
+    Taken(Box<Taken>),
     /// They stay as they were.
     Kept,
 }
@@ -83,9 +93,9 @@ impl Reloader {
         };
         self.under_way = None;
         match read {
-            Ok(New { settings, pipeline }) => {
+            Ok(New { settings, taken }) => {
                 self.take(&settings);
-                Some(Reloaded::Taken(Box::new(pipeline)))
+                Some(Reloaded::Taken(Box::new(taken)))
             }
             Err(failure) => {
                 note(format_args!("the settings stay as they were\n{failure}"));
@@ -106,8 +116,11 @@ impl Reloader {
 
 fn read(arguments: &Arguments) -> Result<New, Failure> {
     let Loaded { settings, .. } = settings::load(arguments, &spans::variable)?;
-    let pipeline = telemetry::settings(&settings)?;
-    Ok(New { settings, pipeline })
+    let taken = Taken {
+        pipeline: telemetry::settings(&settings)?,
+        rules: selection::rules(&settings.selection)?,
+    };
+    Ok(New { settings, taken })
 }
 
 /// What a user is told: a line for each setting that changed.

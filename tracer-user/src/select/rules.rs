@@ -110,6 +110,36 @@ impl RuleSettings {
     }
 }
 
+impl RuleSettings {
+    /// What is wrong with it, if anything.
+    pub fn check(&self) -> Result<(), BadSelection> {
+        let title = match &self.name {
+            Some(name) => format!("\"{name}\""),
+            None => "it".to_owned(),
+        };
+        self.read(&title).map(|_| ())
+    }
+
+    fn read(&self, title: &str) -> Result<Condition, BadSelection> {
+        let condition = self.globs(title)?;
+        if condition.is_empty() {
+            return Err(BadSelection::NamesNobody(title.to_owned()));
+        }
+        if self.trace.is_none() && self.content.is_none() {
+            return Err(BadSelection::SaysNothing(title.to_owned()));
+        }
+        Ok(condition)
+    }
+
+    fn globs(&self, title: &str) -> Result<Condition, BadSelection> {
+        self.condition().map_err(|(field, error)| BadSelection::Glob {
+            rule: title.to_owned(),
+            field,
+            error,
+        })
+    }
+}
+
 impl Rules {
     /// Reads rules.
     pub fn new(settings: &SelectionSettings) -> Result<Self, BadSelection> {
@@ -123,18 +153,11 @@ impl Rules {
         if rules.len() + only.len() + skip.len() > RULES_MAX {
             return Err(BadSelection::TooMany { max: RULES_MAX });
         }
-        let condition = |title: &str, rule: &RuleSettings| {
-            rule.condition().map_err(|(field, error)| BadSelection::Glob {
-                rule: title.to_owned(),
-                field,
-                error,
-            })
-        };
         let mut read = Vec::new();
         for term in skip {
             let title = "--skip".to_owned();
             read.push(Rule {
-                condition: condition(&title, &term.rule)?,
+                condition: term.rule.globs(&title)?,
                 title,
                 trace: false,
                 content: false,
@@ -145,16 +168,9 @@ impl Rules {
                 Some(name) => format!("rule {} \"{name}\"", index + 1),
                 None => format!("rule {}", index + 1),
             };
-            let condition = condition(&title, rule)?;
-            if condition.is_empty() {
-                return Err(BadSelection::NamesNobody(title));
-            }
-            if rule.trace.is_none() && rule.content.is_none() {
-                return Err(BadSelection::SaysNothing(title));
-            }
             read.push(Rule {
+                condition: rule.read(&title)?,
                 title,
-                condition,
                 trace: rule.trace.unwrap_or(true),
                 content: rule.content.unwrap_or(true),
             });
@@ -162,7 +178,7 @@ impl Rules {
         Ok(Self {
             only: only
                 .iter()
-                .map(|term| condition("--only", &term.rule))
+                .map(|term| term.rule.globs("--only"))
                 .collect::<Result<_, _>>()?,
             in_order: read,
             otherwise: Decision::new(*trace, *content, By::Default),

@@ -1,4 +1,4 @@
-//! How rules are written: the table `[selection]` of the configuration, and `--only` and `--skip` of the command line.
+//! How rules are written: the table `[selection]` of the settings, and `--only` and `--skip`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,8 +26,7 @@ use super::glob::BadGlob;
 /// command = "* /srv/batch/*"
 /// content = false
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectionSettings {
     /// Whether processes are traced that no rule names.
     pub trace: bool,
@@ -35,11 +34,9 @@ pub struct SelectionSettings {
     pub content: bool,
     /// In order: the first that fits decides.
     pub rules: Vec<RuleSettings>,
-    /// Of the command line alone: who fits none of these is left alone, before any rule is asked.
-    #[serde(skip)]
+    /// Who fits none of these is left alone, before any rule is asked.
     pub only: Vec<Term>,
-    /// Of the command line alone: who fits one of these is left alone, before any rule is asked.
-    #[serde(skip)]
+    /// Who fits one of these is left alone, before any rule is asked.
     pub skip: Vec<Term>,
 }
 
@@ -57,7 +54,7 @@ impl Default for SelectionSettings {
 
 /// One rule: what must hold of a process, all of it, and what is done with it then.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct RuleSettings {
     /// What the doctor calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +82,7 @@ pub struct RuleSettings {
     pub content: Option<bool>,
 }
 
-/// `KIND=GLOB` of the command line.
+/// `KIND=GLOB`, a rule in a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
     text: String,

@@ -3,7 +3,11 @@
 mod properties;
 mod selector;
 
-use super::{BadSelection, BadTerm, By, Outcome, Place, Rules, SelectionSettings, Subject, Term};
+use serde::Deserialize;
+
+use super::{
+    BadSelection, BadTerm, By, Outcome, Place, RuleSettings, Rules, SelectionSettings, Subject, Term,
+};
 use crate::event::pod::Pod;
 
 fn rules(toml: &str) -> Rules {
@@ -11,7 +15,33 @@ fn rules(toml: &str) -> Rules {
 }
 
 fn settings(toml: &str) -> SelectionSettings {
-    toml::from_str(toml).unwrap()
+    #[derive(Deserialize)]
+    #[serde(default)]
+    struct Written {
+        trace: bool,
+        content: bool,
+        rules: Vec<RuleSettings>,
+    }
+    impl Default for Written {
+        fn default() -> Self {
+            Self {
+                trace: true,
+                content: true,
+                rules: Vec::new(),
+            }
+        }
+    }
+    let Written {
+        trace,
+        content,
+        rules,
+    } = toml::from_str(toml).unwrap();
+    SelectionSettings {
+        trace,
+        content,
+        rules,
+        ..SelectionSettings::default()
+    }
 }
 
 fn refusal(toml: &str) -> BadSelection {
@@ -183,7 +213,7 @@ fn a_rule_that_cannot_be_meant_is_refused_by_name() {
     );
     let many = "[[rules]]\nexe = \"node\"\ntrace = true\n".repeat(1025);
     assert_eq!(refusal(&many).to_string(), "there are more than 1024 rules");
-    let unknown = toml::from_str::<SelectionSettings>("[[rules]]\nexecutable = \"node\"\n").unwrap_err();
+    let unknown = toml::from_str::<RuleSettings>("executable = \"node\"\n").unwrap_err();
     assert!(
         unknown.message().contains("unknown field `executable`"),
         "{unknown}"

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::arguments::{Arguments, KubernetesOptions, ProbeOptions, SpanOptions};
 use super::failure::Failure;
+use super::selection::SelectionOptions;
 
 /// What to do with settings.
 #[derive(Debug, Clone, Subcommand)]
@@ -47,6 +48,8 @@ pub(super) struct Show {
     pub(super) probes: ProbeOptions,
     #[command(flatten)]
     pub(super) kubernetes: KubernetesOptions,
+    #[command(flatten)]
+    pub(super) selection: SelectionOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

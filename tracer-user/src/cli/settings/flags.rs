@@ -5,6 +5,7 @@ use super::super::arguments::{
     SpanOptions, Top,
 };
 use super::super::config::Config;
+use super::super::selection::SelectionOptions;
 use super::Settings;
 use super::setting::Setting;
 use super::values::{FilePath, LogFilter, Text};
@@ -22,6 +23,7 @@ pub(super) fn give(arguments: &Arguments, settings: &mut Settings) {
             give_spans(&run.spans, settings);
             give_probes(run.probes, settings);
             give_kubernetes(&run.kubernetes, settings);
+            give_selection(&run.selection, settings);
         }
         Command::Attach(attach) => {
             give_spans(&attach.spans, settings);
@@ -41,8 +43,13 @@ pub(super) fn give(arguments: &Arguments, settings: &mut Settings) {
             give_spans(&show.spans, settings);
             give_probes(show.probes, settings);
             give_kubernetes(&show.kubernetes, settings);
+            give_selection(&show.selection, settings);
         }
-        Command::Config(Config::Check(_) | Config::Example) | Command::Doctor(_) | Command::Gate(_) => {}
+        Command::Doctor(doctor) => {
+            give_kubernetes(&doctor.kubernetes, settings);
+            give_selection(&doctor.selection, settings);
+        }
+        Command::Config(Config::Check(_) | Config::Example) | Command::Gate(_) => {}
     }
 }
 
@@ -114,6 +121,7 @@ fn give_top(options: &Top, settings: &mut Settings) {
         prices,
         session_headers,
         kubernetes,
+        selection,
     } = options;
     let prices = prices.clone().map(FilePath);
     settings.prices.file.by_flag("--prices", prices);
@@ -123,6 +131,13 @@ fn give_top(options: &Top, settings: &mut Settings) {
         session_headers.clone(),
     );
     give_kubernetes(kubernetes, settings);
+    give_selection(selection, settings);
+}
+
+fn give_selection(options: &SelectionOptions, settings: &mut Settings) {
+    let SelectionOptions { only, skip } = options;
+    list(&mut settings.selection.only, "--only", only.clone());
+    list(&mut settings.selection.skip, "--skip", skip.clone());
 }
 
 fn give_log(options: &LogOptions, settings: &mut Settings) {

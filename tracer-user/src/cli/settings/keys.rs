@@ -177,6 +177,44 @@ pub(super) static RING_SIZE: Key = Key::new(
 .flag("--ring-size")
 .at_start();
 
+pub(super) static TRACE: Key = Key::new(
+    "selection.trace",
+    "Whether processes are traced that no rule names; `false` makes the rules a list of those that are.",
+    "true",
+    "false",
+);
+
+pub(super) static MAY_HAVE_CONTENT: Key = Key::new(
+    "selection.content",
+    "Whether prompts and completions of processes that no rule names may be kept, if they are at all.",
+    "true",
+    "false",
+);
+
+pub(super) static ONLY: Key = Key::new(
+    "selection.only",
+    "Leave alone who fits none of these: `exe=GLOB`, `command=GLOB`, `namespace=GLOB`, `pod=GLOB`, `label.KEY=GLOB`.",
+    "everybody",
+    "[\"namespace=agents-*\"]",
+)
+.flag("--only");
+
+pub(super) static SKIP: Key = Key::new(
+    "selection.skip",
+    "Leave alone who fits one of these, before any rule is asked.",
+    "[]",
+    "[\"command=* --batch *\"]",
+)
+.flag("--skip")
+.adding_up();
+
+pub(super) static SELECTION_RULES: Key = Key::new(
+    "selection.rules",
+    "In order, the first that fits decides: globs `exe`, `command`, `namespace`, `pod`, `labels`, and `trace` or `content`.",
+    "[]",
+    "[{ name = \"personnel\", namespace = \"hr-*\", trace = false }]",
+);
+
 pub(super) static NODE: Key = Key::new(
     "kubernetes.node",
     "Ask the API server for the pods of this node, so that telemetry names pods, containers and workloads.",

@@ -10,7 +10,7 @@ use super::super::failure::Failure;
 use super::problem::Problems;
 use super::{Settings, environment, file, flags};
 
-/// The file of the host. It belongs to `geophone run`: what a person does beside it by hand does not follow it unasked, so
+/// The file of the host. It belongs to `geophone run`, and to who tells of that: what a person does beside it by hand does not follow it unasked, so
 /// that no span is sent twice and no file or address is wanted by two.
 pub(in crate::cli) const FILE: &str = "/etc/geophone/geophone.toml";
 
@@ -81,12 +81,11 @@ pub(in crate::cli) fn file_of(
         return Some(file.into());
     }
     let follows_the_host = match arguments.command {
-        Command::Run(_) | Command::Top(_) | Command::Config(_) => true,
+        Command::Run(_) | Command::Top(_) | Command::Doctor(_) | Command::Config(_) => true,
         Command::Attach(_)
         | Command::Exec(_)
         | Command::Record(_)
         | Command::Replay(_)
-        | Command::Doctor(_)
         | Command::Gate(_) => false,
     };
     (follows_the_host && is_there(Path::new(FILE))).then(|| FILE.into())

@@ -28,6 +28,7 @@ use super::arguments::{Content, Semconv, SpanFormat};
 use crate::bedrock::session::SessionHeader;
 use crate::genai::ContentLimit;
 use crate::probe;
+use crate::select::{RuleSettings, Term};
 
 pub(super) use key::{Key, Reload};
 pub(super) use layers::{Loaded, file_of, load, read};
@@ -35,8 +36,8 @@ pub(super) use otlp::Otlp;
 pub(super) use problem::Problems;
 pub(super) use rows::Row;
 pub(super) use setting::{Origin, Setting};
-pub(super) use tables::Tables;
-pub(super) use value::{Scalar, Value};
+pub(super) use tables::{Table, Tables};
+pub(super) use value::{Scalar, Type, Value};
 pub(super) use values::{
     BuiltinRule, FilePath, Interval, LogExporter, LogFilter, MetricExporter, NamedRule, PATH, PATTERN,
     PathRule, PatternRule, PrometheusAddress, RingSize, STDOUT, Text,
@@ -61,6 +62,8 @@ pub(super) struct Settings {
     pub(super) otlp: Otlp,
     /// `[probes]`
     pub(super) probes: Probes,
+    /// `[selection]`
+    pub(super) selection: Selection,
     /// `[kubernetes]`
     pub(super) kubernetes: Kubernetes,
     /// `[log]`
@@ -130,6 +133,17 @@ impl Probes {
     }
 }
 
+/// Whom to trace, and whom to leave alone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Selection {
+    pub(super) trace: Setting<bool>,
+    pub(super) content: Setting<bool>,
+    pub(super) only: Setting<Vec<Term>>,
+    /// Here the layers add up: none lets through what another leaves alone.
+    pub(super) skip: Setting<Vec<Term>>,
+    pub(super) rules: Setting<Tables<RuleSettings>>,
+}
+
 /// What is asked of Kubernetes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kubernetes {
@@ -159,6 +173,7 @@ impl Settings {
             metrics,
             otlp,
             probes,
+            selection,
             kubernetes,
             log,
         } = self;
@@ -209,6 +224,18 @@ impl Settings {
         otlp.visit(visitor);
         let Probes { ring_size } = probes;
         visitor.setting(&keys::RING_SIZE, ring_size);
+        let Selection {
+            trace,
+            content,
+            only,
+            skip,
+            rules,
+        } = selection;
+        visitor.setting(&keys::TRACE, trace);
+        visitor.setting(&keys::MAY_HAVE_CONTENT, content);
+        visitor.setting(&keys::ONLY, only);
+        visitor.setting(&keys::SKIP, skip);
+        visitor.setting(&keys::SELECTION_RULES, rules);
         let Kubernetes { node } = kubernetes;
         visitor.setting(&keys::NODE, node);
         let Log { filter } = log;

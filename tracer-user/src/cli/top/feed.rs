@@ -14,6 +14,7 @@ use super::super::keep_only;
 use super::super::live::cannot_trace;
 use super::super::pods::Pods;
 use super::super::replay::cannot_replay;
+use super::super::selection::{Choice, Selection};
 use super::super::settings::Settings;
 use super::super::target::{Target, is_running};
 use crate::capture::{DamageReport, Item, OpenError, Reader};
@@ -112,6 +113,7 @@ impl Feed {
             Self::Live(live) => {
                 let mut counters = live.scrubber.counters().clone();
                 counters.merge(&live.pods.counters());
+                counters.merge(live.selection.counters());
                 counters
             }
             Self::Recording(recording) => {
@@ -137,6 +139,7 @@ pub(super) struct Live {
     tracer: Tracer,
     pods: Pods,
     scrubber: Scrubber,
+    selection: Selection,
     /// Processes asked for that still run; none for every process.
     pids: Vec<u32>,
     is_host: bool,
@@ -153,12 +156,15 @@ impl Live {
         } else {
             Scope::Processes(pids.clone())
         };
+        let choice = Choice::new(&settings.selection, &settings.kubernetes)?;
         let options = Options {
             ring_bytes: settings.probes.ring_bytes(),
+            rules: Arc::clone(&choice.rules),
             ..Options::new(scope)
         };
         let tracer = Tracer::start(options).map_err(|error| cannot_trace(&error))?;
         Ok(Self {
+            selection: Selection::new(choice, tracer.left_alone()),
             tracer,
             pods: Pods::open(&settings.kubernetes),
             scrubber: Scrubber::new(),
@@ -172,6 +178,7 @@ impl Live {
             tracer,
             pods,
             scrubber,
+            selection,
             pids,
             is_host,
         } = self;
@@ -181,11 +188,11 @@ impl Live {
                 if let ProbeEvent::ProcessExit { process, .. } = &event {
                     exited.push(process.pid);
                 }
-                each(&scrubber.scrub(pods.tell(event)));
+                selection.push(&scrubber.scrub(pods.tell(event)), each);
             })
             .map_err(|error| cannot_trace(&error))?;
         for process in pods.news() {
-            each(&ProbeEvent::Process(process));
+            selection.push(&ProbeEvent::Process(process), each);
         }
         pids.retain(|pid| !exited.contains(pid) && is_running(*pid));
         Ok(if *is_host || !pids.is_empty() {
