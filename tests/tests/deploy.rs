@@ -99,6 +99,11 @@ fn is_valid(manifest: &str) -> Result<()> {
 fn has_the_least_rights_and_is_watched(objects: &[Value]) {
     let pod = &of_kind(objects, "DaemonSet")["spec"]["template"]["spec"];
     assert_eq!(pod["hostPID"], true);
+    assert_eq!(pod["automountServiceAccountToken"], true);
+    let account = of_kind(objects, "ServiceAccount");
+    assert_eq!(account["automountServiceAccountToken"], false);
+    // They would be variables that begin as geophone's own do.
+    assert_eq!(pod["enableServiceLinks"], false);
     for other in ["hostNetwork", "hostIPC", "volumes"] {
         assert_eq!(pod[other], Value::Null, "{other}");
     }
@@ -186,7 +191,8 @@ fn the_values_of_the_chart_reach_the_pod() -> Result<()> {
     let manifest = helm(
         "second",
         "privileged=true,content=both,otlp.protocol=grpc,otlp.secretName=token,priorityClassName=system-node-critical,\
-         extraArgs={--verbose},prometheus.port=9999,livenessProbe.periodSeconds=7,image.tag=v1,imagePullSecrets[0].name=pull",
+         extraArgs={--verbose},prometheus.port=9999,livenessProbe.periodSeconds=7,image.tag=v1,imagePullSecrets[0].name=pull,\
+         podLabels.team=agents,podAnnotations.note=seen",
     )?;
     is_valid(&manifest)?;
     let objects = objects(&manifest)?;
@@ -202,10 +208,82 @@ fn the_values_of_the_chart_reach_the_pod() -> Result<()> {
     assert_eq!(container["securityContext"]["privileged"], true);
     assert_eq!(container["envFrom"], json!([{"secretRef": {"name": "token"}}]));
     assert_eq!(pod["priorityClassName"], "system-node-critical");
+    let metadata = &of_kind(&objects, "DaemonSet")["spec"]["template"]["metadata"];
+    assert_eq!(metadata["labels"]["team"], "agents");
+    assert_eq!(
+        metadata["annotations"],
+        json!({"geophone.dev/trace": "false", "note": "seen"})
+    );
     assert_eq!(
         of_kind(&objects, "ClusterRole")["metadata"]["name"],
         "geophone-second"
     );
+    Ok(())
+}
+
+#[test]
+fn prometheus_finds_the_pods_under_the_names_that_the_alerts_ask_for() -> Result<()> {
+    let objects = objects(&helm(
+        "geophone",
+        "podMonitor.enabled=true,podMonitor.labels.release=main",
+    )?)?;
+    let monitor = of_kind(&objects, "PodMonitor");
+    assert_eq!(monitor["metadata"]["labels"]["release"], "main");
+    let set = of_kind(&objects, "DaemonSet");
+    let pod = &set["spec"]["template"];
+    let selected = &monitor["spec"]["selector"]["matchLabels"];
+    assert_eq!(selected, &set["spec"]["selector"]["matchLabels"]);
+    let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+    assert_eq!(endpoint["port"], pod["spec"]["containers"][0]["ports"][0]["name"]);
+    let job = json!({"targetLabel": "job", "replacement": "geophone"});
+    assert_eq!(endpoint["relabelings"][0], job);
+    let alerts = std::fs::read_to_string(deploy("prometheus/alerts.yaml"))?;
+    assert!(alerts.contains("job=\"geophone\""));
+    Ok(())
+}
+
+#[test]
+fn the_port_can_be_closed_to_all_but_some() -> Result<()> {
+    let closed = helm("geophone", "networkPolicy.enabled=true")?;
+    is_valid(&closed)?;
+    assert_eq!(
+        of_kind(&objects(&closed)?, "NetworkPolicy")["spec"]["ingress"],
+        Value::Null
+    );
+    let label = "kubernetes\\.io/metadata\\.name";
+    let peer = format!("networkPolicy.from[0].namespaceSelector.matchLabels.{label}=monitoring");
+    let narrowed = helm("geophone", &format!("networkPolicy.enabled=true,{peer}"))?;
+    is_valid(&narrowed)?;
+    let monitoring = json!({"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}});
+    assert_eq!(
+        of_kind(&objects(&narrowed)?, "NetworkPolicy")["spec"]["ingress"],
+        json!([{"from": [{"namespaceSelector": monitoring}], "ports": [{"port": "metrics"}]}])
+    );
+    Ok(())
+}
+
+#[test]
+fn the_notes_say_where_spans_go_and_what_is_out_of_the_ordinary() -> Result<()> {
+    let notes = |settings: &str| -> Result<String> {
+        let mut install = Command::new(deploy_tool("helm")?);
+        install
+            .args(["install", "geophone"])
+            .arg(deploy("helm/geophone"))
+            .args(["--namespace", "tracing", "--dry-run=client", "--set", settings]);
+        let said = said(&mut install)?;
+        let (_, notes) = said.split_once("\nNOTES:\n").context("no notes")?;
+        Ok(notes.to_owned())
+    };
+    let ordinary = notes("otlp.endpoint=http://collector:4317,otlp.protocol=grpc")?;
+    insta::assert_snapshot!("notes", ordinary);
+    let loud = notes("otlp.endpoint=,content=event,privileged=true")?;
+    for line in [
+        "No OTLP endpoint is set: spans are written to the log of each pod.",
+        "Prompts and completions leave the nodes (content: event).",
+        "The pods are privileged.",
+    ] {
+        ensure!(loud.lines().any(|told| told == line), "no {line:?} in\n{loud}");
+    }
     Ok(())
 }
 
@@ -215,6 +293,8 @@ fn a_value_that_the_chart_does_not_know_is_refused() {
     assert!(refused.contains("contnet"), "{refused}");
     let refused = helm("geophone", "content=everything").unwrap_err().to_string();
     assert!(refused.contains("content"), "{refused}");
+    let refused = helm("geophone", "image.digest=latest").unwrap_err().to_string();
+    assert!(refused.contains("digest"), "{refused}");
 }
 
 #[test]

@@ -10,6 +10,13 @@ app.kubernetes.io/name: geophone
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* A digest says more than a tag. */ -}}
+{{- define "geophone.image" -}}
+{{- with .Values.image -}}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{- /* Cluster-wide names, so that two releases do not fight. */ -}}
 {{- define "geophone.name" -}}
 {{- if eq .Release.Name "geophone" }}geophone{{ else }}{{ printf "geophone-%s" .Release.Name | trunc 63 | trimSuffix "-" }}{{ end }}
