@@ -56,6 +56,9 @@ pub mod kind {
     pub const EXEC: u32 = 5;
     /// The last thread of a followed process is gone; no payload, no connection.
     pub const EXIT: u32 = 6;
+    /// Who a process is, told before the first record of a connection of it; the payload is an
+    /// [`Identity`](super::Identity) with as much of its text as [`Header::length`](super::Header::length) says.
+    pub const IDENTITY: u32 = 7;
 }
 
 /// Bits of [`Header::flags`].
@@ -67,6 +70,34 @@ pub mod flag {
     /// The other direction of the connection could not be found.
     pub const UNPAIRED: u32 = 1 << 2;
 }
+
+/// Who a process is, read in the process itself: `/proc` may not know it any more when somebody asks.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+#[repr(C)]
+pub struct Identity {
+    /// Thread-group id of the process that made it, or that took it over.
+    pub parent: u32,
+    /// How many of the bytes of text are arguments. The environment follows them.
+    pub arguments: u32,
+    /// Names of the control group of version 2 and of those around it, from the inside out; each ends with a zero.
+    pub groups: [[u8; GROUP_NAME]; GROUPS],
+}
+
+/// Control groups that are named.
+pub const GROUPS: usize = 8;
+/// Longest name of a control group, with its terminating zero.
+pub const GROUP_NAME: usize = 128;
+/// Longest text of arguments and environment that is taken; a power of two.
+pub const IDENTITY_TEXT: usize = 16 << 10;
 
 /// A header with room for `N` bytes.
 #[derive(Clone, Copy)]
@@ -82,5 +113,6 @@ const _: () = assert!(
     size_of::<Header>() == 72,
     "no padding, and the same on both sides"
 );
+const _: () = assert!(size_of::<Identity>() == 8 + GROUPS * GROUP_NAME);
 const _: () = assert!(size_of::<Slot<1024>>() == size_of::<Header>() + 1024);
 const _: () = assert!(align_of::<Slot<1024>>() == 8, "what the ring buffer gives");

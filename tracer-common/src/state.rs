@@ -27,6 +27,25 @@ const _: () = assert!(size_of::<VerdictKey>() == 16);
 /// `USER_HZ` of `include/asm-generic/param.h`, the same on x86-64 and arm64.
 pub const TICK_NS: u64 = 10_000_000;
 
+/// What is kept of a process that is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+#[repr(C)]
+pub struct Followed {
+    /// `start_boottime` of the thread-group leader, in ns; 0 while it was not yet read.
+    pub start: u64,
+    /// 1 once it was told who the process is.
+    pub told: u64,
+}
+
 /// Values of the verdict map, and of the connection state that the kernel side keeps.
 pub mod verdict {
     /// Nobody has decided: a bounded prefix is handed over.
@@ -86,6 +105,26 @@ pub mod offset {
     pub const TASK_SIGNAL: usize = 3;
     /// `signal_struct.live`
     pub const SIGNAL_LIVE: usize = 4;
+    /// `task_struct.real_parent`
+    pub const TASK_PARENT: usize = 5;
+    /// `task_struct.mm`
+    pub const TASK_MEMORY: usize = 6;
+    /// `mm_struct.arg_start`
+    pub const ARGUMENTS_START: usize = 7;
+    /// `mm_struct.arg_end`, where the environment begins
+    pub const ARGUMENTS_END: usize = 8;
+    /// `mm_struct.env_end`
+    pub const ENVIRONMENT_END: usize = 9;
+    /// `task_struct.cgroups`; 0 where the kernel has none of these
+    pub const TASK_GROUPS: usize = 10;
+    /// `css_set.dfl_cgrp`
+    pub const GROUP: usize = 11;
+    /// `cgroup.kn`
+    pub const GROUP_NODE: usize = 12;
+    /// `kernfs_node.name`
+    pub const NODE_NAME: usize = 13;
+    /// `kernfs_node.parent`, since 6.15 `__parent`
+    pub const NODE_PARENT: usize = 14;
     /// How many there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 15;
 }

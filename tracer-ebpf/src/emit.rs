@@ -182,8 +182,9 @@ pub(crate) fn server_name(
     likely
 }
 
+/// What every record begins with.
 #[inline(always)]
-fn header(kind: u32, caller: Caller, process_start: u64) -> Header {
+pub(crate) fn header(kind: u32, caller: Caller, process_start: u64) -> Header {
     let zero = maps::zero();
     Header {
         kind,
@@ -214,14 +215,16 @@ fn bare(header: &Header) {
     }
 }
 
+/// Where the bytes of a reserved slot go.
 #[inline(always)]
-fn payload<const N: usize>(slot: &RingBufEntry<Slot<N>>) -> *mut core::ffi::c_void {
+pub(crate) fn payload<const N: usize>(slot: &RingBufEntry<Slot<N>>) -> *mut core::ffi::c_void {
     // SAFETY: the place of a field of a reserved slot; nothing is read.
     unsafe { &raw mut (*slot.as_ptr().cast_mut()).payload }.cast()
 }
 
+/// Hands a slot over that is filled.
 #[inline(always)]
-fn submit<const N: usize>(mut slot: RingBufEntry<Slot<N>>, header: &Header) {
+pub(crate) fn submit<const N: usize>(mut slot: RingBufEntry<Slot<N>>, header: &Header) {
     // SAFETY: as above; the header lies at the start of the slot and is aligned.
     unsafe { ptr::write(&raw mut (*slot.as_mut_ptr()).header, *header) };
     slot.submit(0);

@@ -24,6 +24,7 @@ mod connection;
 mod emit;
 mod go;
 mod hints;
+mod identity;
 mod maps;
 mod partner;
 mod process;

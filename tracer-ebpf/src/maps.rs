@@ -8,7 +8,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use tracer_common::limits;
 pub(crate) use tracer_common::state::program;
-use tracer_common::state::{VerdictKey, loss, offset};
+use tracer_common::state::{Followed, VerdictKey, loss, offset};
 
 use crate::call::{Call, CallKey};
 use crate::connection::{Connection, ConnectionKey};
@@ -28,9 +28,9 @@ pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(progra
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
-/// Processes that are followed, with the start of each; 0 while it was not yet read.
+/// Processes that are followed.
 #[map]
-pub(crate) static PROCESSES: HashMap<u32, u64> = HashMap::with_max_entries(limits::PROCESSES, 0);
+pub(crate) static PROCESSES: HashMap<u32, Followed> = HashMap::with_max_entries(limits::PROCESSES, 0);
 
 /// Processes that are to be left alone, with the start of each in [`TICK_NS`](tracer_common::state::TICK_NS), so that a later process of that id is
 /// not taken for it. User space looks again at what it is told nevertheless: of an LRU map an entry may be lost.

@@ -4,11 +4,11 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_probe_read_kernel};
 use tracer_common::record::kind;
-use tracer_common::state::{TICK_NS, loss, offset};
+use tracer_common::state::{Followed, TICK_NS, loss, offset};
 
 use crate::call::{self, CallKey};
 use crate::maps::{self, LEFT_ALONE, PROCESSES};
-use crate::{emit, maps::task_offset, rustls};
+use crate::{emit, identity, maps::task_offset, rustls};
 
 /// A process and the thread in it that a program runs for.
 #[derive(Clone, Copy)]
@@ -66,21 +66,30 @@ impl Caller {
         start_of(task) / TICK_NS == ticks
     }
 
-    /// When the process began; and from now on its end is told.
+    /// When the process began. From now on its end is told, and who it is was told before.
     #[inline(always)]
     pub(crate) fn start(self) -> u64 {
         let process = self.process();
-        if let Some(known) = PROCESSES.get_ptr_mut(process) {
-            // SAFETY: a live map value; another thread can only store the same number.
-            let start = unsafe { *known };
-            if start != 0 {
-                return start;
+        let mut start = 0;
+        if let Some(known) = PROCESSES.get_ptr(process) {
+            // SAFETY: a live map value; another thread can only store the same start.
+            let known = unsafe { *known };
+            if known.told != 0 {
+                return known.start;
             }
+            start = known.start;
         }
         // SAFETY: the helper takes nothing and cannot fail.
         let task = unsafe { bpf_get_current_task() } as *const c_void;
-        let start = start_of(task);
-        if PROCESSES.insert(process, start, 0).is_err() {
+        if start == 0 {
+            start = start_of(task);
+        }
+        let told = identity::tell(self, start, task);
+        let followed = Followed {
+            start,
+            told: u64::from(told),
+        };
+        if PROCESSES.insert(process, followed, 0).is_err() {
             maps::lose(loss::MAP_FULL, 1, 0);
         }
         start
@@ -99,7 +108,11 @@ pub(crate) fn forked(parent: *const c_void, child: *const c_void) {
     if parent == process || PROCESSES.get_ptr(parent).is_none() {
         return;
     }
-    if PROCESSES.insert(process, start_of(child), 0).is_err() {
+    let followed = Followed {
+        start: start_of(child),
+        told: maps::zero(),
+    };
+    if PROCESSES.insert(process, followed, 0).is_err() {
         maps::lose(loss::MAP_FULL, 1, 0);
     }
 }
@@ -110,7 +123,9 @@ pub(crate) fn executed(task: *const c_void) {
     let caller = Caller::current();
     // It is another program now, of which nobody has said anything yet.
     let _gone = LEFT_ALONE.remove(caller.process());
-    if PROCESSES.get_ptr(caller.process()).is_some() {
+    if let Some(followed) = PROCESSES.get_ptr_mut(caller.process()) {
+        // SAFETY: a live map value; no other thread of the process is left.
+        unsafe { (*followed).told = 0 };
         emit::process(kind::EXEC, caller, start_of(task));
     }
 }
@@ -119,13 +134,15 @@ pub(crate) fn executed(task: *const c_void) {
 #[inline(always)]
 pub(crate) fn exited(task: *const c_void) {
     let caller = Caller::current();
+    // Of every thread: of threads that are killed together the last may have ended the process before this one comes, and
+    // where everybody is followed a process is known only once a call of it has returned.
+    call::forget(CallKey::new(caller, false));
+    call::forget(CallKey::new(caller, true));
+    rustls::forget(caller);
     let is_known = PROCESSES.get_ptr(caller.process()).is_some();
     if !is_known && LEFT_ALONE.get_ptr(caller.process()).is_none() {
         return;
     }
-    call::forget(CallKey::new(caller, false));
-    call::forget(CallKey::new(caller, true));
-    rustls::forget(caller);
     let signal = read::<u64>(task, offset::TASK_SIGNAL) as *const c_void;
     if read::<i32>(signal, offset::SIGNAL_LIVE) == 0 {
         if is_known {
@@ -146,7 +163,7 @@ fn start_of(task: *const c_void) -> u64 {
 
 /// Reads a member of a kernel structure; zero if it cannot be read.
 #[inline(always)]
-fn read<T: Default>(base: *const c_void, member: usize) -> T {
+pub(crate) fn read<T: Default>(base: *const c_void, member: usize) -> T {
     let address = base.wrapping_byte_add(task_offset(member)).cast::<T>();
     // SAFETY: the helper checks the address and fails on one that is not mapped.
     unsafe { bpf_probe_read_kernel(address) }.unwrap_or_default()

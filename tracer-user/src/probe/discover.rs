@@ -53,6 +53,8 @@ pub struct Finder {
     /// Installed programs that are to have probes before they run.
     expected: HashSet<FileIdentity>,
     processes: Processes,
+    /// Events of which only what they say of processes was taken in.
+    noted: Vec<TaskEvent>,
     attachments: HashMap<FileIdentity, Attachment>,
     /// Files looked at before any process maps them.
     prepared: Vec<PathBuf>,
@@ -116,6 +118,7 @@ impl Finder {
             pending: HashMap::new(),
             expected: HashSet::new(),
             processes: Processes::default(),
+            noted: Vec::new(),
             attachments: HashMap::new(),
             prepared: Vec::new(),
             bystanders: Bystanders::default(),
@@ -197,12 +200,9 @@ impl Finder {
 
     /// Takes in what happened meanwhile. Never waits.
     pub fn take(&mut self, now: Instant) -> Vec<Found> {
-        let mut events = Vec::new();
-        if let Ok(watch) = &mut self.watch {
-            watch.take(|event| events.push(event));
-        }
+        self.take_note();
         let mut found = Vec::new();
-        for event in events {
+        for event in std::mem::take(&mut self.noted) {
             self.follow(event, now, &mut found);
         }
         for done in self.workers.take() {
@@ -213,6 +213,18 @@ impl Finder {
         }
         self.go_on_scanning(&mut found);
         found
+    }
+
+    /// Takes in of what happened meanwhile only who processes are; [`take`](Self::take) does the rest.
+    pub fn take_note(&mut self) {
+        let mut events = Vec::new();
+        if let Ok(watch) = &mut self.watch {
+            watch.take(|event| events.push(event));
+        }
+        for event in events {
+            self.note(&event);
+            self.noted.push(event);
+        }
     }
 
     /// How many probes are in place, in all files.
@@ -253,10 +265,34 @@ impl Finder {
         coverage
     }
 
-    fn follow(&mut self, event: TaskEvent, now: Instant, found: &mut Vec<Found>) {
+    /// What an event says of who processes are.
+    fn note(&mut self, event: &TaskEvent) {
         match event {
             TaskEvent::Mapped(mapped) if self.scope.includes(mapped.pid) => {
                 self.processes.mapped(mapped.pid, &mapped.path);
+            }
+            TaskEvent::Exec { pid } if self.scope.includes(*pid) => {
+                self.bystanders.forget(*pid);
+                self.processes.executed(*pid);
+            }
+            TaskEvent::Fork { pid, parent } if self.scope.includes(*parent) => {
+                self.bystanders.forget(*pid);
+                if let Followed::Processes(pids) = &mut self.scope {
+                    pids.insert(*pid);
+                }
+                self.processes.forked(*pid, *parent);
+            }
+            TaskEvent::Mapped(_)
+            | TaskEvent::Exec { .. }
+            | TaskEvent::Fork { .. }
+            | TaskEvent::Exit { .. }
+            | TaskEvent::Lost(_) => {}
+        }
+    }
+
+    fn follow(&mut self, event: TaskEvent, now: Instant, found: &mut Vec<Found>) {
+        match event {
+            TaskEvent::Mapped(mapped) if self.scope.includes(mapped.pid) => {
                 if self.bystanders.is_one(mapped.pid) {
                     return;
                 }
@@ -264,17 +300,6 @@ impl Finder {
                 if looked.is_some_and(|identity| self.attachments.contains_key(&identity)) {
                     self.processes.read(mapped.pid);
                 }
-            }
-            TaskEvent::Exec { pid } if self.scope.includes(pid) => {
-                self.bystanders.forget(pid);
-                self.processes.executed(pid);
-            }
-            TaskEvent::Fork { pid, parent } if self.scope.includes(parent) => {
-                self.bystanders.forget(pid);
-                if let Followed::Processes(pids) = &mut self.scope {
-                    pids.insert(pid);
-                }
-                self.processes.forked(pid, parent);
             }
             TaskEvent::Exit { pid } => {
                 self.bystanders.forget(pid);

@@ -5,10 +5,11 @@ use std::fs;
 use aya::maps::{HashMap, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use tracer_common::state::offset;
+use tracer_common::state::{Followed, offset};
 
 use super::btf::{self, Btf};
 use super::multi::MultiPrograms;
+use super::sweep::Tables;
 use super::{Error, Links, Scope, left_alone, verdicts};
 
 #[cfg(target_arch = "x86_64")]
@@ -91,10 +92,12 @@ pub(super) struct Kernel {
     pub(super) multi: Option<MultiPrograms>,
     /// Everything that happens.
     pub(super) ring: RingBuf<MapData>,
+    /// What the programs remember.
+    pub(super) tables: Tables,
     /// Programs that go on for others.
     programs: ProgramArray<MapData>,
     /// Which processes are followed.
-    processes: HashMap<MapData, u32, u64>,
+    processes: HashMap<MapData, u32, [u64; 2]>,
     /// What user space decided; handed out once.
     verdicts: Option<verdicts::Map>,
     /// Which processes are left alone; handed out once.
@@ -131,6 +134,7 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32, links: Links) -> Result<Kerne
         aya_log::EbpfLogger::init(&mut ebpf).map_err(|error| Error::Object(error.to_string()))?;
     let mut kernel = Kernel {
         multi,
+        tables: Tables::of(&ebpf)?,
         ring: take_map(&mut ebpf, "EVENTS")?,
         programs: take_map(&mut ebpf, "PROGRAMS")?,
         processes: take_map(&mut ebpf, "PROCESSES")?,
@@ -189,7 +193,8 @@ impl Kernel {
         if self.processes.get(&pid, 0).is_ok() {
             return Ok(());
         }
-        Ok(self.processes.insert(pid, 0, 0)?)
+        let unread: [u64; 2] = zerocopy::transmute!(Followed::default());
+        Ok(self.processes.insert(pid, unread, 0)?)
     }
 
     /// The map of verdicts, for the one handle that writes it.
@@ -245,10 +250,31 @@ fn task_offsets() -> Result<[u32; offset::COUNT], Error> {
         (offset::TASK_START_BOOTTIME, "task_struct", "start_boottime"),
         (offset::TASK_SIGNAL, "task_struct", "signal"),
         (offset::SIGNAL_LIVE, "signal_struct", "live"),
+        (offset::TASK_PARENT, "task_struct", "real_parent"),
+        (offset::TASK_MEMORY, "task_struct", "mm"),
+        (offset::ARGUMENTS_START, "mm_struct", "arg_start"),
+        (offset::ARGUMENTS_END, "mm_struct", "arg_end"),
+        (offset::ENVIRONMENT_END, "mm_struct", "env_end"),
     ] {
         offsets[place] = btf.offset(structure, member)?;
     }
+    group_offsets(&btf, &mut offsets).unwrap_or_else(|error| {
+        tracing::debug!(%error, "control groups are read from /proc alone");
+        offsets[offset::TASK_GROUPS] = 0;
+    });
     Ok(offsets)
+}
+
+/// Where the names of control groups are; a kernel may be built without them.
+fn group_offsets(btf: &Btf<'_>, offsets: &mut [u32; offset::COUNT]) -> Result<(), btf::Error> {
+    offsets[offset::TASK_GROUPS] = btf.offset("task_struct", "cgroups")?;
+    offsets[offset::GROUP] = btf.offset("css_set", "dfl_cgrp")?;
+    offsets[offset::GROUP_NODE] = btf.offset("cgroup", "kn")?;
+    offsets[offset::NODE_NAME] = btf.offset("kernfs_node", "name")?;
+    offsets[offset::NODE_PARENT] = btf
+        .offset("kernfs_node", "__parent")
+        .or_else(|_| btf.offset("kernfs_node", "parent"))?;
+    Ok(())
 }
 
 fn check_kernel() -> Result<(), Error> {

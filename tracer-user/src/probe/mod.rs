@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod discover;
 mod error;
 pub mod files;
+pub mod identity;
 pub mod inspect;
 mod left_alone;
 mod loader;
@@ -23,6 +24,7 @@ mod prescan;
 pub mod process;
 pub mod resolve;
 mod ring;
+mod sweep;
 mod sys;
 #[cfg(test)]
 mod tests;

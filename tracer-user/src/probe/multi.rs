@@ -146,9 +146,13 @@ fn relocate(object: &mut Object, ebpf: &Ebpf) -> Result<(), String> {
     object.relocate_calls(&code).map_err(|error| error.to_string())
 }
 
-/// The descriptor of a map, of the kinds that the object uses.
 fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
-    let data: &MapData = match map {
+    data(map).map(|data| data.fd().as_fd())
+}
+
+/// A map of one of the kinds that the object uses.
+pub(super) fn data(map: &Map) -> Option<&MapData> {
+    match map {
         Map::Array(data)
         | Map::HashMap(data)
         | Map::LruHashMap(data)
@@ -156,8 +160,7 @@ fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
         | Map::PerCpuHashMap(data)
         | Map::PerfEventArray(data)
         | Map::ProgramArray(data)
-        | Map::RingBuf(data) => data,
-        _ => return None,
-    };
-    Some(data.fd().as_fd())
+        | Map::RingBuf(data) => Some(data),
+        _ => None,
+    }
 }

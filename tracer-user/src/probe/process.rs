@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::clock;
+use super::identity::Identity;
 use crate::event::{Process, ProcessKey};
 
 /// Processes remembered, the ones that ended included: their last records may still be in the ring.
@@ -83,6 +84,37 @@ impl Processes {
         let facts = Facts::read(pid);
         if !facts.command_line.is_empty() {
             self.remember(pid, facts);
+        }
+    }
+
+    /// The process itself told who it is, before its first connection. As long as it lives `/proc` knows as much, and
+    /// what its executable is beside.
+    pub fn told(&mut self, key: ProcessKey, identity: Identity) {
+        if self.describe(key).command_line.is_empty() {
+            let Identity {
+                parent_pid,
+                command_line,
+                environment,
+                cgroup,
+            } = identity;
+            let known = self.known.get(&key.pid).filter(|facts| facts.belong_to(key));
+            let (executable, of_events) = known
+                .map(|facts| (facts.executable.clone(), facts.cgroup.clone()))
+                .unwrap_or_default();
+            let facts = Facts {
+                start_ticks: Some(key.start_ns / tick_ns()),
+                parent_pid,
+                executable,
+                command_line,
+                environment,
+                // A host with both versions of control groups may tell containers in those of version 1 alone.
+                cgroup: if id_length(&of_events) > id_length(&cgroup) {
+                    of_events
+                } else {
+                    cgroup
+                },
+            };
+            self.remember(key.pid, facts);
         }
     }
 
@@ -218,8 +250,12 @@ pub(super) fn command_line(pid: u32) -> io::Result<Vec<String>> {
 }
 
 fn environment(pid: u32) -> io::Result<Vec<(String, String)>> {
-    let bytes = read_at_most(pid, "environ", MAX_ENVIRONMENT)?;
-    Ok(strings(&bytes)
+    Ok(service_variables(&read_at_most(pid, "environ", MAX_ENVIRONMENT)?))
+}
+
+/// Of an environment the variables that name the service.
+pub(super) fn service_variables(bytes: &[u8]) -> Vec<(String, String)> {
+    strings(bytes)
         .filter_map(|variable| {
             let (name, value) = variable.split_at(memchr::memchr(b'=', variable)?);
             let name = SERVICE_VARIABLES
@@ -227,7 +263,7 @@ fn environment(pid: u32) -> io::Result<Vec<(String, String)>> {
                 .find(|wanted| wanted.as_bytes() == name)?;
             Some((name.to_owned(), str_of(value.get(1..)?)))
         })
-        .collect())
+        .collect()
 }
 
 /// The path of its control group that tells most.
@@ -264,7 +300,7 @@ fn read_at_most(pid: u32, name: &str, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Strings that end with a NUL each.
-fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes
         .strip_suffix(&[0])
         .unwrap_or(bytes)

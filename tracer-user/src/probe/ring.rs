@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tracer_common::record::{Header, flag, kind};
 use zerocopy::FromBytes as _;
 
+use super::identity::Identity;
 use crate::event::{ConnectionKey, Data, Direction, Monotonic, ProbeEvent, ProcessKey};
 
 /// What a record says.
@@ -16,6 +17,13 @@ pub(super) enum Record<'a> {
         process: ProcessKey,
         /// What it is.
         event: ProbeEvent<'a>,
+    },
+    /// A process of which a connection is met told who it is.
+    Identity {
+        /// Which.
+        process: ProcessKey,
+        /// What it told.
+        identity: Identity,
     },
     /// A process runs another program now.
     Exec {
@@ -81,6 +89,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<Record<'_>> {
         kind::CLOSE => ProbeEvent::Close { connection, time },
         kind::EXIT => ProbeEvent::ProcessExit { process, time },
         kind::EXEC => return Some(Record::Exec { process, time }),
+        kind::IDENTITY => {
+            let identity = Identity::read(bytes)?;
+            return Some(Record::Identity { process, identity });
+        }
         _ => return None,
     };
     Some(Record::Event { process, event })

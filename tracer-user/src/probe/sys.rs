@@ -186,7 +186,9 @@ fn spans(tail: u64, head: u64, size: usize) -> [Range<usize>; 2] {
 /// `enum bpf_cmd`, `include/uapi/linux/bpf.h`.
 mod command {
     pub(super) const MAP_UPDATE_ELEM: libc::c_int = 2;
+    pub(super) const MAP_DELETE_ELEM: libc::c_int = 3;
     pub(super) const PROG_LOAD: libc::c_int = 5;
+    pub(super) const MAP_LOOKUP_BATCH: libc::c_int = 24;
     pub(super) const LINK_CREATE: libc::c_int = 28;
 }
 
@@ -246,6 +248,20 @@ struct MapUpdate {
     flags: u64,
 }
 
+/// `BPF_MAP_LOOKUP_BATCH`
+#[repr(C)]
+#[derive(Default)]
+struct MapBatch {
+    from: u64,
+    next: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
 /// Loads a program that goes on links of many uprobes. What the verifier has against it, aya's own load tells.
 pub(super) fn load_multi_uprobe(
     name: &str,
@@ -302,6 +318,64 @@ pub(super) fn set_program(map: BorrowedFd<'_>, slot: u32, program: BorrowedFd<'_
     unsafe { bpf(command::MAP_UPDATE_ELEM, &attributes) }.map(|_| ())
 }
 
+/// Hands over every key of a hash map whose keys and values have these sizes. What is put in or taken out meanwhile may be
+/// missing or not.
+pub(super) fn keys(
+    map: BorrowedFd<'_>,
+    key_size: usize,
+    value_size: usize,
+    each: &mut dyn FnMut(&[u8]),
+) -> io::Result<()> {
+    /// Entries at a time; the kernel wants room for all that share a bucket.
+    const COUNT: u16 = 1024;
+    let mut keys = vec![0_u8; usize::from(COUNT) * key_size];
+    let mut values = vec![0_u8; usize::from(COUNT) * value_size];
+    // Two, since the kernel reads where to begin and writes where to go on.
+    let (mut from, mut next) = (None, 0_u32);
+    loop {
+        let mut attributes = MapBatch {
+            from: from
+                .as_ref()
+                .map_or(0, |place: &u32| std::ptr::from_ref(place) as u64),
+            next: (&raw mut next) as u64,
+            keys: keys.as_mut_ptr() as u64,
+            values: values.as_mut_ptr() as u64,
+            count: u32::from(COUNT),
+            map: number(map),
+            ..MapBatch::default()
+        };
+        // SAFETY: there is room for `count` keys and values of these sizes, and places of hash maps are 4 bytes.
+        let result = unsafe { bpf_answering(command::MAP_LOOKUP_BATCH, &mut attributes) };
+        let is_last = match result {
+            Ok(_) => false,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+            Err(error) => return Err(error),
+        };
+        let count = usize::try_from(attributes.count).unwrap_or(0);
+        keys.chunks_exact(key_size.max(1))
+            .take(count)
+            .for_each(&mut *each);
+        if is_last {
+            return Ok(());
+        }
+        from = Some(next);
+    }
+}
+
+/// Takes an entry out of a map; none is no error.
+pub(super) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
+    let attributes = MapUpdate {
+        map: number(map),
+        key: key.as_ptr() as u64,
+        ..MapUpdate::default()
+    };
+    // SAFETY: the caller has the key from [`keys`] of this map, so it has the size of its keys.
+    match unsafe { bpf(command::MAP_DELETE_ELEM, &attributes) } {
+        Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A descriptor as `bpf(2)` takes it.
 fn number(descriptor: BorrowedFd<'_>) -> u32 {
     descriptor.as_raw_fd().unsigned_abs()
@@ -323,17 +397,25 @@ unsafe fn bpf_for_descriptor<Attributes>(
 
 /// # Safety
 /// `attributes` is the part of `union bpf_attr` that the command reads, and every pointer in it is valid for what the
-/// command does with it.
+/// command does with it. The command writes nothing to it.
 unsafe fn bpf<Attributes>(command: libc::c_int, attributes: &Attributes) -> io::Result<i32> {
+    let pointer = std::ptr::from_ref(attributes);
     // SAFETY: the kernel reads as many bytes of `attributes` as the last argument says.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_ref(attributes),
-            size_of::<Attributes>(),
-        )
-    };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, pointer, size_of::<Attributes>()) };
+    outcome(result)
+}
+
+/// # Safety
+/// As for [`bpf`], but that the command may write to `attributes`.
+unsafe fn bpf_answering<Attributes>(command: libc::c_int, attributes: &mut Attributes) -> io::Result<i32> {
+    let pointer = std::ptr::from_mut(attributes);
+    // SAFETY: the kernel reads and writes as many bytes of `attributes` as the last argument says.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, pointer, size_of::<Attributes>()) };
+    outcome(result)
+}
+
+/// What a system call says, or why it failed.
+fn outcome(result: libc::c_long) -> io::Result<i32> {
     i32::try_from(result)
         .ok()
         .filter(|result| *result >= 0)

@@ -3,6 +3,7 @@
 
 mod beginnings;
 mod calls;
+mod endings;
 mod limits;
 mod processes;
 #[cfg(target_arch = "x86_64")]

@@ -182,6 +182,23 @@ impl Tracer {
         self.finder.coverage()
     }
 
+    /// How many entries each map of the programs has, and how many processes are known.
+    pub fn tables(&self) -> Vec<(&'static str, u64)> {
+        let mut tables = self.kernel.tables.entries().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the maps of the programs cannot be read");
+            Vec::new()
+        });
+        tables.push(("introduced", self.introduced.processes.len() as u64));
+        tables
+    }
+
+    /// How many entries each map of the programs has for one process.
+    #[cfg(test)]
+    pub(super) fn tables_of(&self, process: u32) -> std::collections::BTreeMap<&'static str, u64> {
+        let entries = self.kernel.tables.entries_of(process);
+        entries.unwrap_or_default().into_iter().collect()
+    }
+
     /// How many probes are in place.
     pub fn probes(&self) -> u64 {
         self.finder.probes()
@@ -303,6 +320,7 @@ impl Tracer {
                 Some(Record::Event { process, event }) => {
                     last = event.time().unwrap_or(last);
                     if let ProbeEvent::ProcessExit { .. } = event {
+                        kernel.tables.somebody_ended();
                         // Of the children that come and go without TLS nobody has heard.
                         if introduced.forget(process) || asked_for.remove(&process.pid) {
                             each(event);
@@ -311,6 +329,12 @@ impl Tracer {
                         introduced.introduce(process, finder.processes(), each);
                         each(event);
                     }
+                }
+                Some(Record::Identity { process, identity }) => {
+                    // What it runs was told by events that may still wait.
+                    finder.take_note();
+                    finder.processes().told(process, identity);
+                    introduced.introduce_as_known(process, finder.processes(), each);
                 }
                 Some(Record::Exec { process, time }) => {
                     last = time;
@@ -343,12 +367,34 @@ impl Tracer {
             count += 1;
         }
         for lost in self.lost(time) {
+            if lost.reason == LossReason::RingFull {
+                // The end of a process may have been among them.
+                self.kernel.tables.somebody_ended();
+            }
             each(ProbeEvent::Lost(lost));
+            count += 1;
+        }
+        for process in self.swept() {
+            self.introduced.forget(process);
+            self.asked_for.remove(&process.pid);
+            each(ProbeEvent::ProcessExit { process, time });
             count += 1;
         }
         each(ProbeEvent::Tick(time));
         (self.kernel.flush_log)();
         count
+    }
+
+    /// Takes out of the kernel what belongs to processes that are gone, and gives those whose end was never told.
+    fn swept(&mut self) -> Vec<ProcessKey> {
+        let known = self.introduced.processes.iter().copied();
+        self.kernel
+            .tables
+            .sweep(Instant::now(), known)
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "what ended processes left in the kernel stays there");
+                Vec::new()
+            })
     }
 
     /// What the kernel side lost since the last time.
@@ -433,6 +479,18 @@ impl Introduced {
     ) {
         if self.processes.contains(&process) {
             each(ProbeEvent::Process(facts.refresh(process)));
+        }
+    }
+
+    /// The process told who it is: tells so, if anything of it was told before.
+    fn introduce_as_known(
+        &mut self,
+        process: ProcessKey,
+        facts: &mut Processes,
+        each: &mut dyn FnMut(ProbeEvent<'_>),
+    ) {
+        if self.processes.contains(&process) {
+            each(ProbeEvent::Process(facts.describe(process)));
         }
     }
 
