@@ -191,6 +191,23 @@ impl Pipeline {
         &self.counters
     }
 
+    /// How many entries each table has.
+    pub fn tables(&self) -> [(&'static str, u64); 7] {
+        [
+            ("connections", self.connections.len()),
+            ("judged_connections", self.calls.connections()),
+            ("exchanges", self.calls.exchanges()),
+            ("attempts", self.attempts.waiting()),
+            ("tool_loops", self.loops.open()),
+            ("processes", self.spans.processes()),
+            (
+                "metered_processes",
+                self.metrics.as_ref().map_or(0, Metrics::processes),
+            ),
+        ]
+        .map(|(name, entries)| (name, entries as u64))
+    }
+
     /// The calls that have not ended, each with its process. Costs nothing unless asked.
     pub fn under_way(&self) -> impl Iterator<Item = (Arc<Process>, UnderWay<'_>)> {
         self.calls

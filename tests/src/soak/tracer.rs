@@ -142,7 +142,7 @@ impl Tracer {
 const UNCHANGED: Duration = Duration::from_secs(6);
 
 /// Tables whose entries stay by intention when a process ends, up to a limit of their own.
-const REMEMBERED: [&str; 0] = [];
+const REMEMBERED: [&str; 1] = ["metered_processes"];
 
 /// Everything of which there is more than there was at first.
 pub(super) fn excess(first: &Reading, now: &Reading) -> Vec<String> {

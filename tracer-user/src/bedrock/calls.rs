@@ -88,6 +88,16 @@ impl Calls {
         self.settings = settings;
     }
 
+    /// How many connections something is known of.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// How many exchanges are under way, those that are no calls included.
+    pub fn exchanges(&self) -> usize {
+        self.exchanges.len() + self.others.len()
+    }
+
     /// The TLS handshake named the server.
     pub fn server_name(&mut self, connection: ConnectionKey, name: &str) {
         if name.len() > 255 {

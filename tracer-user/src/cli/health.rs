@@ -14,6 +14,9 @@ const CENSUS_KEPT: Duration = Duration::from_secs(30);
 /// The same while there are no probes: then it decides whether geophone is ready.
 const CENSUS_KEPT_WITHOUT_PROBES: Duration = Duration::from_secs(5);
 
+/// How long the entries of tables stay counted.
+const TABLES_KEPT: Duration = Duration::from_secs(2);
+
 /// The last look at every process.
 #[derive(Debug, Default)]
 pub(super) struct Census {
@@ -21,6 +24,8 @@ pub(super) struct Census {
     processes: BTreeMap<&'static str, u64>,
     libraries: BTreeMap<&'static str, u64>,
     waiting: Waiting,
+    /// Entries of tables, and when they were counted.
+    tables: Option<(Instant, BTreeMap<&'static str, u64>)>,
 }
 
 /// Processes of which nothing is traced and something could be.
@@ -80,6 +85,19 @@ impl Census {
             processes: self.processes.clone(),
             libraries: self.libraries.clone(),
             probes: tracer.probes(),
+            tables: self.tables(tracer),
+        }
+    }
+
+    /// How much is remembered: the maps in the kernel may be large, so they are not read for everybody who asks.
+    fn tables(&mut self, tracer: &Tracer) -> BTreeMap<&'static str, u64> {
+        match &self.tables {
+            Some((counted, tables)) if counted.elapsed() < TABLES_KEPT => tables.clone(),
+            _ => {
+                let tables: BTreeMap<_, _> = tracer.tables().into_iter().collect();
+                self.tables = Some((Instant::now(), tables.clone()));
+                tables
+            }
         }
     }
 

@@ -91,6 +91,7 @@ impl Stages {
     /// Tells those who wait the metrics, with how geophone itself is.
     pub(super) fn tell_metrics(&mut self, mut health: Health) {
         health.counters.merge(self.pipeline.counters());
+        health.tables.extend(self.pipeline.tables());
         if let Some(snapshot) = self.pipeline.collect() {
             self.sink.outlets.metrics(snapshot, Some(&health));
         }
@@ -116,6 +117,7 @@ impl Stages {
         if let Some(snapshot) = pipeline.collect() {
             let health = health.map(|mut health| {
                 health.counters.merge(pipeline.counters());
+                health.tables.extend(pipeline.tables());
                 health
             });
             sink.outlets.last_metrics(snapshot, health.as_ref());

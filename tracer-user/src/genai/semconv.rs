@@ -303,6 +303,8 @@ names! { METRIC_ATTRIBUTES "Every attribute that only metrics have."
     LIBRARY = "geophone.library";
     /// Outlet of spans.
     OUTLET = "geophone.outlet";
+    /// Table of geophone's own.
+    TABLE = "geophone.table";
     /// Release of geophone.
     BUILD_VERSION = "geophone.version";
     /// Processor it was built for.

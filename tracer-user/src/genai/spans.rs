@@ -135,6 +135,11 @@ impl Spans {
         tool_span(of, &self.host, self.process(of.process))
     }
 
+    /// How many processes are remembered.
+    pub fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
     /// Who a process is.
     pub fn process(&self, key: ProcessKey) -> Arc<Process> {
         self.processes

@@ -36,7 +36,7 @@ const TABLES: [(&str, &str, usize, bool); 9] = [
 /// The maps of the programs.
 #[derive(Debug)]
 pub(super) struct Tables {
-    tables: Vec<Table>,
+    all: Vec<Table>,
     /// Sweeps that are due.
     due: u32,
     next: Instant,
@@ -58,7 +58,7 @@ struct Table {
 impl Tables {
     /// The maps of an object, before any is taken out of it.
     pub(super) fn of(ebpf: &Ebpf) -> Result<Self, Error> {
-        let tables = TABLES
+        let all = TABLES
             .into_iter()
             .map(|(name, word, process, is_swept)| {
                 let map = ebpf.map(name).and_then(multi::data);
@@ -75,7 +75,7 @@ impl Tables {
             })
             .collect::<Result<_, Error>>()?;
         Ok(Self {
-            tables,
+            all,
             due: 0,
             next: Instant::now(),
             suspects: HashSet::new(),
@@ -84,7 +84,7 @@ impl Tables {
 
     /// How many entries each map has.
     pub(super) fn entries(&self) -> io::Result<Vec<(&'static str, u64)>> {
-        self.tables
+        self.all
             .iter()
             .map(|table| {
                 let mut count = 0;
@@ -97,7 +97,7 @@ impl Tables {
     /// How many of them are of one process.
     #[cfg(test)]
     pub(super) fn entries_of(&self, process: u32) -> io::Result<Vec<(&'static str, u64)>> {
-        self.tables
+        self.all
             .iter()
             .map(|table| {
                 let mut count = 0;
@@ -126,12 +126,12 @@ impl Tables {
         self.due -= 1;
         self.next = now + INTERVAL;
         let mut living = Living::default();
-        for table in self.tables.iter().filter(|table| table.name == PROCESSES) {
+        for table in self.all.iter().filter(|table| table.name == PROCESSES) {
             table.keys(&mut |pid, _| {
                 living.followed.insert(pid);
             })?;
         }
-        for table in self.tables.iter().filter(|table| table.is_swept) {
+        for table in self.all.iter().filter(|table| table.is_swept) {
             let mut gone = Vec::new();
             table.keys(&mut |pid, key| {
                 if !living.has(pid) {

@@ -21,6 +21,8 @@ pub struct Health {
     pub libraries: BTreeMap<&'static str, u64>,
     /// Probes in place.
     pub probes: u64,
+    /// Entries of the tables that geophone and its programs in the kernel keep.
+    pub tables: BTreeMap<&'static str, u64>,
 }
 
 /// A counter's place among the metrics: several of them are one metric, parted by reason.
@@ -66,6 +68,7 @@ const PROCESSES: &str = "processes";
 const LIBRARIES: &str = "traced_processes";
 const PROBES: &str = "probes";
 const QUEUE: &str = "queue_length";
+const TABLES: &str = "table_entries";
 const BUILD: &str = "build_info";
 
 /// What tells one build from another.
@@ -81,7 +84,9 @@ const BUILT: [(&str, &str); 3] = [
 /// Every name that a metric of geophone's own health may have.
 pub fn health_metric_names() -> Vec<String> {
     let counters = Counter::ALL.into_iter().map(|counter| place(counter).name);
-    let others = [PROCESSES, LIBRARIES, PROBES, QUEUE, BUILD].into_iter().map(own);
+    let others = [PROCESSES, LIBRARIES, PROBES, QUEUE, TABLES, BUILD]
+        .into_iter()
+        .map(own);
     let mut names: Vec<String> = counters.chain(others).collect();
     names.sort();
     names.dedup();
@@ -104,6 +109,7 @@ pub(in crate::export) fn metrics(
         processes,
         libraries,
         probes,
+        tables,
     } = health;
     let mut metrics = Vec::new();
     let point = |attribute: Option<(&'static str, &'static str)>, value: u64| Point {
@@ -161,6 +167,13 @@ pub(in crate::export) fn metrics(
         "Spans that wait for an outlet.",
         semconv::OUTLET,
         &mut queues.iter().copied(),
+    ));
+    metrics.push(gauge(
+        TABLES,
+        "{entry}",
+        "Entries of tables: what is under way, and what is remembered.",
+        semconv::TABLE,
+        &mut pairs(tables),
     ));
     metrics.push(metric(
         own(PROBES),

@@ -145,6 +145,11 @@ impl Attempts {
         }
     }
 
+    /// How many calls are under way or wait for another attempt.
+    pub fn waiting(&self) -> usize {
+        self.logical.len()
+    }
+
     /// What was found since the last time.
     pub fn outputs(&mut self) -> impl Iterator<Item = Output> + '_ {
         self.outputs.drain(..)

@@ -85,6 +85,11 @@ impl Metrics {
         self.prices = prices;
     }
 
+    /// How many processes have metrics, those that ended lately included.
+    pub fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
     /// Takes a call of a process. Work for which the convention has no operation is none of its metrics.
     pub fn record(&mut self, call: &Call, process: &Arc<Process>, host: &Host) -> Recorded {
         let mut recorded = Recorded::default();

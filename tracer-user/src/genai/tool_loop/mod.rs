@@ -152,6 +152,11 @@ impl ToolLoops {
         }
     }
 
+    /// How many loops are not over.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
     /// What was found since the last time.
     pub fn outputs(&mut self) -> impl Iterator<Item = Output> + '_ {
         self.outputs.drain(..)

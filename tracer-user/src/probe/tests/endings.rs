@@ -119,7 +119,11 @@ fn a_process_that_is_gone_before_anybody_looks_says_who_it_was() {
         _ => None,
     });
     let told = told.expect("it used TLS");
-    assert!(told.command_line[0].ends_with("python3"), "{}", told.command_line[0]);
+    assert!(
+        told.command_line[0].ends_with("python3"),
+        "{}",
+        told.command_line[0]
+    );
     assert_eq!(told.command_line[1..], ["-c", CALL, "two words"]);
     assert_eq!(told.parent_pid, pid);
     assert!(told.executable.contains("/python3"), "{}", told.executable);

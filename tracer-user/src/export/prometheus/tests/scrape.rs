@@ -66,6 +66,7 @@ fn collected() -> Collected {
         processes: some(&Verdict::ALL.map(Verdict::word)),
         libraries: some(&["OpenSSL"]),
         probes: 12,
+        tables: some(&["connections"]),
     };
     let own = health::metrics(&health, &[("otlp", 1)], 0, Some(&host));
     let snapshot = metrics.collect(Monotonic(9_000_000), &host);
