@@ -182,6 +182,68 @@ impl Counter {
             Counter::PodWatchFailures => "pod_watch_failures",
         }
     }
+
+    /// What it counts, a sentence for who meets it among the metrics. Those that are one metric there say the same.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Counter::Events => "Probe events taken in.",
+            Counter::Bytes => "Plaintext bytes taken in.",
+            Counter::Spans => "Spans handed to the outlets.",
+            Counter::Throttles => "Attempts of calls that Bedrock refused since too much was asked for.",
+            Counter::AttemptsJoined => "Attempts told on the span of a later attempt of the same call.",
+            Counter::RetriesEvicted => "Calls told before all attempts were seen, to make room.",
+            Counter::ToolLoopsEvicted => "Tool loops told before they were over, to make room.",
+            Counter::Connections => "Connections with TLS that were seen.",
+            Counter::ConnectionsWanted | Counter::ConnectionsIgnored => {
+                "Connections of which it is known whether they lead to Bedrock."
+            }
+            Counter::ConnectionsHttp2 => "Connections that speak HTTP/2.",
+            Counter::HpackDesynchronised => {
+                "Directions of HTTP/2 connections whose header table is not known in full."
+            }
+            Counter::Http2BytesHidden => {
+                "Bytes of HTTP/2 connections blanked whole since it was not known where frames begin."
+            }
+            Counter::ConnectionsEvicted => "Connections dropped to make room for others.",
+            Counter::ExchangesIncomplete => "Exchanges ended before they were complete.",
+            Counter::Holes => "Holes in the byte streams of connections.",
+            Counter::HoleBytes => "Bytes in the holes of byte streams.",
+            Counter::DuplicateBytes => "Bytes handed over a second time.",
+            Counter::UnsynchronisedBytes => {
+                "Bytes passed over while looking for the next start of an HTTP message."
+            }
+            Counter::LostRingFull
+            | Counter::LostReadFault
+            | Counter::LostCallCap
+            | Counter::LostMapFull
+            | Counter::LostUnseen => "Records that the kernel side could not hand over.",
+            Counter::FramesBroken => "Event-stream frames with a broken prelude, checksum or length.",
+            Counter::BodiesUndecodable => "HTTP bodies whose content coding could not be undone.",
+            Counter::BodiesUnreadable => "Bodies of Bedrock calls that were not valid for their operation.",
+            Counter::BodyBytesBeyondCap => "Body bytes beyond a cap, not looked into.",
+            Counter::StepsBeyondCap => "Steps of agents beyond those that are kept of one call.",
+            Counter::SpansDroppedQueueFull | Counter::SpansDroppedExport => {
+                "Spans that reached no outlet: the queue was full, or the outlet did not take them."
+            }
+            Counter::LogsDroppedQueueFull | Counter::LogsDroppedExport => {
+                "Log records that did not reach the backend: the queue was full, or it did not take them."
+            }
+            Counter::MetricExportsFailed => "Requests with metrics that the backend did not take.",
+            Counter::MetricsOverflowed => "Calls whose attributes were too many to be metered apart.",
+            Counter::MetricsForgotten => {
+                "Sets of attributes whose metrics were forgotten to make room for another process."
+            }
+            Counter::CaptureBlocksSkipped => "Damaged or unknown parts of a capture file that were skipped.",
+            Counter::CallsLeftAlone => "Calls of pods that are not to be traced.",
+            Counter::PodsBeyondCap => "Pods of this node that are not kept by name since there are too many.",
+            Counter::HeldEventsDropped => {
+                "Events dropped since it was not known yet, or could not be known, whether their process is to be left alone."
+            }
+            Counter::PodWatchFailures => {
+                "Times that the API server did not tell of pods: refused, away, or broken off."
+            }
+        }
+    }
 }
 
 /// One number for every [`Counter`].

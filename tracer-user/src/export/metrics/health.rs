@@ -123,22 +123,17 @@ pub(in crate::export) fn metrics(
         start_unix_ns,
         value: Number::Int(value),
     };
-    let mut counted: BTreeMap<(String, &'static str), Vec<Point<Number>>> = BTreeMap::new();
+    let mut counted: BTreeMap<(String, &'static str, &'static str), Vec<Point<Number>>> = BTreeMap::new();
     for (counter, value) in counters.iter() {
         let Place { name, unit, reason } = place(counter);
         let attribute = reason.map(|reason| (semconv::REASON, reason));
         counted
-            .entry((name, unit))
+            .entry((name, unit, counter.meaning()))
             .or_default()
             .push(point(attribute, value));
     }
-    for ((name, unit), points) in counted {
-        metrics.push(metric(
-            name,
-            unit,
-            "How much of it there was since tracing began.",
-            Data::Counter(points),
-        ));
+    for ((name, unit, meaning), points) in counted {
+        metrics.push(metric(name, unit, meaning, Data::Counter(points)));
     }
     let gauge = |name, unit, description, key, values: &mut dyn Iterator<Item = (&'static str, u64)>| {
         let points: Vec<_> = values
@@ -208,5 +203,21 @@ fn metric(name: String, unit: &'static str, description: &'static str, data: Dat
         description: description.into(),
         unit,
         data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Health, metrics};
+
+    #[test]
+    fn every_metric_is_told_once_and_says_what_it_is() {
+        let (_, metrics) = metrics(&Health::default(), &[], 0, None);
+        let names: BTreeSet<_> = metrics.iter().map(|metric| &metric.name).collect();
+        assert_eq!(names.len(), metrics.len());
+        let meanings: BTreeSet<_> = metrics.iter().map(|metric| &metric.description).collect();
+        assert_eq!(meanings.len(), metrics.len(), "no two are the same");
     }
 }
