@@ -10,7 +10,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use rustix::process::Signal;
 
@@ -85,10 +85,14 @@ impl Screen {
         if !OPEN.load(Ordering::SeqCst) {
             return Ok(());
         }
-        disable_raw_mode()
+        let terminal = disable_raw_mode()
             .and_then(|()| enable_raw_mode())
-            .and_then(|()| execute!(io::stdout(), EnterAlternateScreen, Hide))
-            .and_then(|()| self.terminal.clear())
+            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())))
+            .map_err(|error| lost(&error))?;
+        // What the one before remembers of the screen is not true any more.
+        let before = std::mem::replace(&mut self.terminal, ManuallyDrop::new(terminal));
+        drop(ManuallyDrop::into_inner(before));
+        execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), Hide)
             .map_err(|error| lost(&error))
     }
 

@@ -126,8 +126,8 @@ where
             let gap = u16::from(!kept.is_empty());
             let needed = shown.width + gap;
             if needed > left {
-                // Half a name is better than none.
-                if shown.layout.kind.grows() && left >= gap + SQUEEZED_MIN {
+                // Half a name is better than nothing.
+                if kept.len() < 2 && shown.layout.kind.grows() && left >= gap + SQUEEZED_MIN {
                     squeezed = Some((shown.layout.rank, left - gap));
                     kept.push(shown.layout.rank);
                     left = 0;
