@@ -61,7 +61,7 @@ fn overflow(kind: Kind, options: &Options) -> Result<()> {
     client.make(&[converse()], 1)?;
     let first = fake.log().wait_for(1, DEADLINE);
     match_spans(&agent.spans_of(&pids[..1], 1)?, &first)?;
-    assert!(asker.metric("geophone_lost_records_total", "ring_full")? < 1.0);
+    assert!(asker.metric("geophone_lost_records_total", "process_share")? < 1.0);
 
     agent.program().signal(Signal::STOP)?;
     let long = Scenario {
@@ -77,7 +77,7 @@ fn overflow(kind: Kind, options: &Options) -> Result<()> {
     let seen = client.make(&calls, 1)?;
     ensure!(seen.iter().all(|seen| seen.error.is_none()), "{seen:?}");
     agent.program().signal(Signal::CONT)?;
-    asker.wait_for("geophone_lost_records_total", "ring_full", 1.0)?;
+    asker.wait_for("geophone_lost_records_total", "process_share", 1.0)?;
 
     // On the connection with the hole, then on one that has none.
     let seen = client.make(&[converse(), converse()], 1)?;

@@ -28,5 +28,10 @@ pub const SERVER_NAME: usize = 256;
 pub const CALLS: u32 = 32 << 10;
 /// Connections remembered; the one used least recently makes room.
 pub const CONNECTIONS: u32 = 64 << 10;
+/// Processes, and control groups, whose share of the ring buffer is known; the one used least recently makes room, and may
+/// begin anew.
+pub const TENANTS: u32 = 16 << 10;
+/// Processes for which it is counted what they lost by it.
+pub const REFUSED: u32 = 1 << 10;
 /// Processes followed at the same time.
 pub const PROCESSES: u32 = 64 << 10;

@@ -46,6 +46,29 @@ pub struct Followed {
     pub told: u64,
 }
 
+/// Names a process; key of the map of what was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable
+    )
+)]
+#[repr(C)]
+pub struct ProcessId {
+    /// `start_boottime` of the thread-group leader, in ns.
+    pub start: u64,
+    /// Thread-group id.
+    pub process: u32,
+    /// Zero.
+    pub unused: u32,
+}
+
+const _: () = assert!(size_of::<ProcessId>() == 16);
+
 /// Values of the verdict map, and of the connection state that the kernel side keeps.
 pub mod verdict {
     /// Nobody has decided: a bounded prefix is handed over.
@@ -70,8 +93,10 @@ pub mod loss {
     pub const MAP_FULL: u32 = 3;
     /// TLS records that no probe saw.
     pub const UNSEEN: u32 = 4;
+    /// The process, or its control group, held more than its share of the ring buffer.
+    pub const PROCESS_SHARE: u32 = 5;
     /// How many there are.
-    pub const SLOTS: u32 = 5;
+    pub const SLOTS: u32 = 6;
 }
 
 /// Slots of `PROGRAMS`, which programs go on in.

@@ -195,7 +195,7 @@ pub(crate) fn moved<C: EbpfContext>(
         connection.verdict = verdict::LIKELY;
     }
     let allowed = connection.allowance(write, count);
-    let transfer = Transfer::new(
+    let mut transfer = Transfer::new(
         caller,
         call.connection,
         connection,
@@ -209,6 +209,7 @@ pub(crate) fn moved<C: EbpfContext>(
         transfer.hand_over_small();
         return;
     }
+    transfer.take_place();
     if TRANSFERS.insert(key, transfer, 0).is_err() {
         maps::lose(loss::MAP_FULL, 1, allowed);
         return;

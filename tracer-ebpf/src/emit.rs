@@ -14,6 +14,7 @@ use tracer_common::state::loss;
 use crate::connection::{self, Connection};
 use crate::maps::{self, EVENTS};
 use crate::process::Caller;
+use crate::share::{self, Tenant};
 
 /// Bytes of one call that are to be handed over.
 #[derive(Clone, Copy)]
@@ -25,6 +26,12 @@ pub(crate) struct Transfer {
     buffer: u64,
     /// How many of them to hand over.
     allowed: u64,
+    /// How many of those to leave out in the middle.
+    omitted: u64,
+    /// Where full records end; known once there is a place for them.
+    end: u64,
+    /// How many bytes come last, in a record of their own.
+    last: u64,
 }
 
 impl Transfer {
@@ -45,10 +52,14 @@ impl Transfer {
         header.flags = connection::call_flags(connection, write);
         header.stream_offset = connection.stream(write).offset;
         header.call_length = count;
+        let zero = maps::zero();
         Self {
             header,
             buffer,
             allowed,
+            omitted: zero,
+            end: zero,
+            last: zero,
         }
     }
 
@@ -61,59 +72,106 @@ impl Transfer {
     /// Hands over a small transfer.
     #[inline(always)]
     pub(crate) fn hand_over_small(&self) {
-        self.last_pieces(0);
+        if self.allowed == 0 {
+            return;
+        }
+        if let Some(mut tenant) = self.tenant()
+            && tenant.takes(place_of_last(self.allowed), self.allowed)
+        {
+            self.last_piece(0, self.allowed);
+        }
     }
 
-    /// Hands over a transfer of any size, in as many records as it takes.
+    /// Takes a place in the ring for a transfer of any size, or for as much of its beginning as may be. Apart from
+    /// [`hand_over`](Self::hand_over): whatever is known before a loop, the verifier follows through all of it.
+    #[inline(always)]
+    pub(crate) fn take_place(&mut self) {
+        let Some(mut tenant) = self.tenant() else {
+            return;
+        };
+        self.omitted = self.allowed.saturating_sub(CALL_CAP);
+        if self.omitted != 0 {
+            maps::lose(loss::CALL_CAP, self.omitted.div_ceil(LARGE as u64), self.omitted);
+        }
+        let handed = self.allowed - self.omitted;
+        let (full, rest) = (handed / LARGE as u64, handed % LARGE as u64);
+        let wanted = full * PLACE_OF_LARGE + if rest == 0 { 0 } else { place_of_last(rest) };
+        let taken = tenant.take_some(wanted);
+        let records = if taken == wanted {
+            self.last = rest;
+            full
+        } else {
+            let records = taken / PLACE_OF_LARGE;
+            let refused = handed.saturating_sub(records * LARGE as u64);
+            tenant.lose(refused.div_ceil(LARGE as u64), refused);
+            records
+        };
+        self.end = records * LARGE as u64;
+        if records > CALL_HEAD / LARGE as u64 {
+            self.end += self.omitted;
+        }
+    }
+
+    /// Hands over what has its place.
     #[inline(always)]
     pub(crate) fn hand_over(&self) {
-        let omitted = self.allowed.saturating_sub(CALL_CAP);
-        if omitted != 0 {
-            maps::lose(loss::CALL_CAP, omitted.div_ceil(LARGE as u64), omitted);
-        }
         let mut position = 0;
         let mut chunk = 0;
         while chunk < CALL_CHUNKS {
-            if position + LARGE as u64 > self.allowed {
+            if position + LARGE as u64 > self.end {
                 break;
             }
             self.piece::<LARGE>(position, LARGE as u32);
             chunk += 1;
             position += LARGE as u64;
             if chunk == CALL_HEAD / LARGE as u64 {
-                position += omitted;
+                position += self.omitted;
             }
         }
-        self.last_pieces(position);
+        if self.last != 0 {
+            self.last_piece(self.allowed - self.last, self.last);
+        }
     }
 
-    /// What is left from `position` on, at most a large record.
     #[inline(always)]
-    fn last_pieces(&self, position: u64) {
-        let rest = self.allowed.saturating_sub(position);
-        if rest == 0 {
-        } else if rest <= SMALL as u64 {
-            self.last_piece::<SMALL>(position, rest);
-        } else if rest <= MEDIUM as u64 {
-            self.last_piece::<MEDIUM>(position, rest);
+    fn tenant(&self) -> Option<Tenant> {
+        let Header {
+            process,
+            process_start,
+            ..
+        } = self.header;
+        let tenant = Tenant::current(process, process_start);
+        if tenant.is_none() {
+            maps::lose(loss::MAP_FULL, 1, self.allowed);
+        }
+        tenant
+    }
+
+    /// What comes last: `1 <= length <= LARGE` bytes.
+    #[inline(always)]
+    fn last_piece(&self, position: u64, length: u64) {
+        if length <= SMALL as u64 {
+            self.piece_of::<SMALL>(position, length);
+        } else if length <= MEDIUM as u64 {
+            self.piece_of::<MEDIUM>(position, length);
         } else {
-            self.last_piece::<LARGE>(position, rest);
+            self.piece_of::<LARGE>(position, length);
         }
     }
 
     /// `1 <= length <= N`
     #[inline(always)]
-    fn last_piece<const N: usize>(&self, position: u64, length: u64) {
+    fn piece_of<const N: usize>(&self, position: u64, length: u64) {
         // The verifier wants to see that the length fits. It forgets a comparison once the compiler has moved it to
         // another register; a mask it cannot forget.
         let length = black_box((length as u32).wrapping_sub(1)) & (N as u32 - 1);
         self.piece::<N>(position, length + 1);
     }
 
+    /// Copies into a place that was taken.
     #[inline(always)]
     fn piece<const N: usize>(&self, position: u64, length: u32) {
-        let Some(slot) = EVENTS.reserve::<Slot<N>>(0) else {
-            maps::lose(loss::RING_FULL, 1, u64::from(length));
+        let Some(slot) = share::reserve::<Slot<N>>(u64::from(length)) else {
             return;
         };
         let payload = payload(&slot);
@@ -132,19 +190,43 @@ impl Transfer {
     }
 }
 
+/// What a large record takes of the ring.
+const PLACE_OF_LARGE: u64 = share::place(size_of::<Slot<LARGE>>());
+
+/// What the last record takes, with `1 <= length <= LARGE` bytes.
+#[inline(always)]
+fn place_of_last(length: u64) -> u64 {
+    if length <= SMALL as u64 {
+        share::place(size_of::<Slot<SMALL>>())
+    } else if length <= MEDIUM as u64 {
+        share::place(size_of::<Slot<MEDIUM>>())
+    } else {
+        PLACE_OF_LARGE
+    }
+}
+
 /// A connection began or ended.
 #[inline(always)]
 pub(crate) fn connection(kind: u32, caller: Caller, address: u64, connection: &Connection) {
     let mut header = header(kind, caller, connection.process_start);
     header.address = address;
     header.generation = connection.generation;
-    bare(&header);
+    let Some(mut tenant) = tenant(caller, connection) else {
+        return;
+    };
+    if let Some(slot) = tenant.reserve(0) {
+        bare(slot, &header);
+    }
 }
 
-/// A process changed or ended.
+/// A process changed or ended. That takes a process so long that it cannot fill the ring; and who has ended holds nothing
+/// for long.
 #[inline(always)]
 pub(crate) fn process(kind: u32, caller: Caller, start: u64) {
-    bare(&header(kind, caller, start));
+    match EVENTS.reserve(0) {
+        Some(slot) => bare(slot, &header(kind, caller, start)),
+        None => maps::lose(loss::RING_FULL, 1, 0),
+    }
 }
 
 /// The name that a client asks for; what `judge` says of it is the result.
@@ -156,8 +238,10 @@ pub(crate) fn server_name(
     name: u64,
     judge: impl FnOnce(&[u8; SERVER_NAME], usize) -> bool,
 ) -> bool {
-    let Some(slot) = EVENTS.reserve::<Slot<SERVER_NAME>>(0) else {
-        maps::lose(loss::RING_FULL, 1, 0);
+    let Some(mut tenant) = tenant(caller, connection) else {
+        return false;
+    };
+    let Some(slot) = tenant.reserve::<Slot<SERVER_NAME>>(0) else {
         return false;
     };
     let payload = payload(&slot);
@@ -205,14 +289,18 @@ pub(crate) fn header(kind: u32, caller: Caller, process_start: u64) -> Header {
 
 /// A record without payload.
 #[inline(always)]
-fn bare(header: &Header) {
-    match EVENTS.reserve::<Header>(0) {
-        Some(mut slot) => {
-            slot.write(*header);
-            slot.submit(0);
-        }
-        None => maps::lose(loss::RING_FULL, 1, 0),
+fn bare(mut slot: RingBufEntry<Header>, header: &Header) {
+    slot.write(*header);
+    slot.submit(0);
+}
+
+#[inline(always)]
+fn tenant(caller: Caller, connection: &Connection) -> Option<Tenant> {
+    let tenant = Tenant::current(caller.process(), connection.process_start);
+    if tenant.is_none() {
+        maps::lose(loss::MAP_FULL, 1, 0);
     }
+    tenant
 }
 
 /// Where the bytes of a reserved slot go.

@@ -6,12 +6,13 @@ use core::ffi::c_void;
 use core::hint::black_box;
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user};
-use tracer_common::record::{GROUP_NAME, GROUPS, IDENTITY_TEXT, Identity, kind};
-use tracer_common::state::{loss, offset};
+use tracer_common::record::{GROUP_NAME, GROUPS, IDENTITY_TEXT, Identity, Slot, kind};
+use tracer_common::state::offset;
 
 use crate::emit;
-use crate::maps::{self, EVENTS, task_offset};
+use crate::maps::task_offset;
 use crate::process::{Caller, read};
+use crate::share::Tenant;
 
 /// What a slot has room for.
 const ROOM: usize = size_of::<Identity>() + IDENTITY_TEXT;
@@ -19,8 +20,9 @@ const ROOM: usize = size_of::<Identity>() + IDENTITY_TEXT;
 /// Tells who the process of the task is. `false` where there was no room for it: then it is told another time.
 #[inline(always)]
 pub(crate) fn tell(caller: Caller, start: u64, task: *const c_void) -> bool {
-    let Some(slot) = EVENTS.reserve::<tracer_common::record::Slot<ROOM>>(0) else {
-        maps::lose(loss::RING_FULL, 1, 0);
+    let Some(slot) =
+        Tenant::current(caller.process(), start).and_then(|mut tenant| tenant.reserve::<Slot<ROOM>>(0))
+    else {
         return false;
     };
     let identity = emit::payload(&slot).cast::<Identity>();

@@ -30,6 +30,7 @@ mod partner;
 mod process;
 mod registers;
 mod rustls;
+mod share;
 mod slices;
 
 use aya_ebpf::macros::{raw_tracepoint, uprobe, uretprobe};

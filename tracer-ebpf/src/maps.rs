@@ -8,13 +8,14 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf};
 use tracer_common::limits;
 pub(crate) use tracer_common::state::program;
-use tracer_common::state::{Followed, VerdictKey, loss, offset};
+use tracer_common::state::{Followed, ProcessId, VerdictKey, loss, offset};
 
 use crate::call::{Call, CallKey};
 use crate::connection::{Connection, ConnectionKey};
 use crate::emit::Transfer;
 use crate::go::GoroutineKey;
 use crate::rustls::{Cipher, Record};
+use crate::share::Share;
 
 /// Calls that want more than one record, on their way from `call_return` to `call_return_large`. By thread, as `CALLS`.
 #[map]
@@ -64,6 +65,18 @@ pub(crate) static CONNECTIONS: LruHashMap<ConnectionKey, Connection> =
 #[map]
 pub(crate) static VERDICTS: LruHashMap<VerdictKey, u32> =
     LruHashMap::with_max_entries(limits::CONNECTIONS, 0);
+
+/// What each process holds of the ring.
+#[map]
+pub(crate) static TENANTS: LruHashMap<u64, Share> = LruHashMap::with_max_entries(limits::TENANTS, 0);
+
+/// What each control group holds of the ring. Apart from `TENANTS`, so that many processes cannot make one forgotten.
+#[map]
+pub(crate) static GROUPS: LruHashMap<u64, Share> = LruHashMap::with_max_entries(limits::TENANTS, 0);
+
+/// Records and bytes that were not handed over since their process had more than its share of the ring.
+#[map]
+pub(crate) static REFUSED: LruHashMap<ProcessId, [u64; 2]> = LruHashMap::with_max_entries(limits::REFUSED, 0);
 
 /// Records and bytes that were not handed over, by [`loss`].
 #[map]
@@ -117,10 +130,16 @@ pub(crate) fn zero() -> u64 {
 #[inline(always)]
 pub(crate) fn lose(reason: u32, records: u64, bytes: u64) {
     if let Some(slot) = LOSSES.get_ptr_mut(reason) {
-        add(slot.cast(), records);
-        // SAFETY: the slot holds two numbers.
-        add(unsafe { slot.cast::<u64>().add(1) }, bytes);
+        count(slot, records, bytes);
     }
+}
+
+/// Adds to a count of records and of bytes.
+#[inline(always)]
+pub(crate) fn count(counts: *mut [u64; 2], records: u64, bytes: u64) {
+    add(counts.cast(), records);
+    // SAFETY: there are two numbers.
+    add(unsafe { counts.cast::<u64>().add(1) }, bytes);
 }
 
 /// A number that no other generation has. The counter only grows, so of two objects that live at one address one
@@ -137,7 +156,7 @@ pub(crate) fn next_generation() -> u32 {
 
 /// The target has no atomic types in `core`; this is `BPF_ATOMIC | BPF_ADD` of RFC 9669 §5.3, which does not fetch.
 #[inline(always)]
-fn add(counter: *mut u64, amount: u64) {
+pub(crate) fn add(counter: *mut u64, amount: u64) {
     // SAFETY: `counter` points into a live, aligned map value; a preempted program on the same CPU may add as well.
     unsafe {
         asm!(

@@ -54,6 +54,8 @@ pub enum Counter {
     LostMapFull,
     /// TLS records that passed without being seen.
     LostUnseen,
+    /// Records the kernel side left out since their process held more than its share of the ring buffer.
+    LostProcessShare,
     /// Event-stream frames with a broken prelude, checksum or length.
     FramesBroken,
     /// HTTP bodies whose content coding was broken, unknown, cut by a hole, or expanded beyond the cap.
@@ -92,7 +94,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter in the order of the enum.
-    pub const ALL: [Counter; 41] = [
+    pub const ALL: [Counter; 42] = [
         Counter::Events,
         Counter::Bytes,
         Counter::Spans,
@@ -117,6 +119,7 @@ impl Counter {
         Counter::LostCallCap,
         Counter::LostMapFull,
         Counter::LostUnseen,
+        Counter::LostProcessShare,
         Counter::FramesBroken,
         Counter::BodiesUndecodable,
         Counter::BodiesUnreadable,
@@ -163,6 +166,7 @@ impl Counter {
             Counter::LostCallCap => "lost_records_call_cap",
             Counter::LostMapFull => "lost_calls_map_full",
             Counter::LostUnseen => "lost_records_unseen",
+            Counter::LostProcessShare => "lost_records_process_share",
             Counter::FramesBroken => "frames_broken",
             Counter::BodiesUndecodable => "bodies_undecodable",
             Counter::BodiesUnreadable => "bodies_unreadable",

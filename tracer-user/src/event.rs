@@ -168,6 +168,8 @@ pub struct Data<'a> {
 pub struct Lost {
     /// Why.
     pub reason: LossReason,
+    /// Whose they were, where that is known.
+    pub process: Option<ProcessKey>,
     /// How many records.
     pub records: u64,
     /// How many plaintext bytes they would have carried.
@@ -190,6 +192,8 @@ pub enum LossReason {
     /// TLS records passed while no probe saw them: the library's own record numbers tell. How many bytes they held,
     /// nobody knows, so the connection begins anew behind them.
     Unseen,
+    /// The process, or its control group, held more than its share of a ring buffer that was filling up.
+    ProcessShare,
 }
 
 /// What user space decides about a connection and tells the kernel side.

@@ -248,6 +248,7 @@ impl Pipeline {
                     LossReason::CallCap => Counter::LostCallCap,
                     LossReason::MapFull => Counter::LostMapFull,
                     LossReason::Unseen => Counter::LostUnseen,
+                    LossReason::ProcessShare => Counter::LostProcessShare,
                 };
                 self.counters.add(reason, lost.records);
             }

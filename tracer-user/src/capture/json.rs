@@ -47,6 +47,9 @@ pub(super) enum Event<'a> {
     },
     Lost {
         reason: Reason,
+        /// Absent where nobody knows whose they were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<Owner>,
         records: u64,
         bytes: u64,
         time: u64,
@@ -66,6 +69,13 @@ pub(super) struct Connection {
     generation: u32,
 }
 
+/// A process as it is written.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Owner {
+    pid: u32,
+    start: u64,
+}
+
 /// A [`LossReason`] as it is written.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +85,7 @@ pub(super) enum Reason {
     CallCap,
     MapFull,
     Unseen,
+    ProcessShare,
 }
 
 impl<'a> Event<'a> {
@@ -128,11 +139,13 @@ impl<'a> Event<'a> {
             },
             ProbeEvent::Lost(Lost {
                 reason,
+                process,
                 records,
                 bytes,
                 time,
             }) => Self::Lost {
                 reason: (*reason).into(),
+                process: process.map(|ProcessKey { pid, start_ns }| Owner { pid, start: start_ns }),
                 records: *records,
                 bytes: *bytes,
                 time: time.0,
@@ -189,11 +202,13 @@ impl<'a> From<Event<'a>> for ProbeEvent<'a> {
             },
             Event::Lost {
                 reason,
+                process,
                 records,
                 bytes,
                 time,
             } => ProbeEvent::Lost(Lost {
                 reason: reason.into(),
+                process: process.map(|Owner { pid, start }| ProcessKey { pid, start_ns: start }),
                 records,
                 bytes,
                 time: Monotonic(time),
@@ -243,6 +258,7 @@ impl From<LossReason> for Reason {
             LossReason::CallCap => Self::CallCap,
             LossReason::MapFull => Self::MapFull,
             LossReason::Unseen => Self::Unseen,
+            LossReason::ProcessShare => Self::ProcessShare,
         }
     }
 }
@@ -255,6 +271,7 @@ impl From<Reason> for LossReason {
             Reason::CallCap => Self::CallCap,
             Reason::MapFull => Self::MapFull,
             Reason::Unseen => Self::Unseen,
+            Reason::ProcessShare => Self::ProcessShare,
         }
     }
 }

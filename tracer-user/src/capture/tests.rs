@@ -373,6 +373,7 @@ fn a_short_run() -> Vec<ProbeEvent<'static>> {
         ProbeEvent::Data(data(Direction::Read, 0, answer)),
         ProbeEvent::Lost(Lost {
             reason: LossReason::RingFull,
+            process: None,
             records: 3,
             bytes: 1000,
             time: Monotonic(5_000),
@@ -418,16 +419,21 @@ fn any_event() -> impl Strategy<Value = ProbeEvent<'static>> {
             }
         }),
         any_data().prop_map(ProbeEvent::Data),
-        (any_reason(), any::<u64>(), any::<u64>(), time()).prop_map(|(reason, records, bytes, time)| {
-            ProbeEvent::Lost(Lost {
-                reason,
-                records,
-                bytes,
-                time,
-            })
-        }),
+        any_lost().prop_map(ProbeEvent::Lost),
         time().prop_map(ProbeEvent::Tick),
     ]
+}
+
+fn any_lost() -> impl Strategy<Value = Lost> {
+    let process = prop::option::of(any_process_key());
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
+    (any_reason(), process, numbers).prop_map(|(reason, process, (records, bytes, time))| Lost {
+        reason,
+        process,
+        records,
+        bytes,
+        time: Monotonic(time),
+    })
 }
 
 fn any_process_key() -> impl Strategy<Value = ProcessKey> {
@@ -511,5 +517,6 @@ fn any_reason() -> impl Strategy<Value = LossReason> {
         Just(LossReason::CallCap),
         Just(LossReason::MapFull),
         Just(LossReason::Unseen),
+        Just(LossReason::ProcessShare),
     ]
 }

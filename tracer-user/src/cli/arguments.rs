@@ -251,7 +251,7 @@ pub(super) struct ProbeOptions {
     /// Room for what the probes saw and geophone has not read yet: memory of the kernel, shared by all processes.
     ///
     /// 33554432 unless told; rounded up to a power of two. What does not fit is lost: spans say what is missing
-    /// (geophone.incomplete), and geophone.lost_records counts it as ring_full.
+    /// (geophone.incomplete), and geophone.lost_records counts it as process_share or ring_full.
     #[arg(long, value_name = "BYTES", value_parser = ring_size)]
     pub(super) ring_size: Option<RingSize>,
 }

@@ -80,6 +80,7 @@ pub(super) fn is_loss(counter: Counter) -> bool {
         | Counter::LostCallCap
         | Counter::LostMapFull
         | Counter::LostUnseen
+        | Counter::LostProcessShare
         | Counter::FramesBroken
         | Counter::BodiesUnreadable
         | Counter::BodyBytesBeyondCap

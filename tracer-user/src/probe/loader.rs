@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use aya::maps::{HashMap, MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{HashMap, MapData, ProgramArray, RingBuf};
 use aya::programs::{ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use tracer_common::state::{Followed, offset};
 
 use super::btf::{self, Btf};
+use super::losses::Losses;
 use super::multi::MultiPrograms;
 use super::sweep::Tables;
 use super::{Error, Links, Scope, left_alone, verdicts};
@@ -103,7 +104,7 @@ pub(super) struct Kernel {
     /// Which processes are left alone; handed out once.
     left_alone: Option<left_alone::Map>,
     /// What was not handed over.
-    pub(super) losses: PerCpuArray<MapData, [u64; 2]>,
+    pub(super) losses: Losses,
     /// Passes on the rare diagnostics of the programs.
     pub(super) flush_log: Box<dyn FnMut() + Send>,
 }
@@ -140,7 +141,7 @@ pub(super) fn load(scope: &Scope, ring_bytes: u32, links: Links) -> Result<Kerne
         processes: take_map(&mut ebpf, "PROCESSES")?,
         verdicts: Some(take_map(&mut ebpf, "VERDICTS")?),
         left_alone: Some(take_map(&mut ebpf, "LEFT_ALONE")?),
-        losses: take_map(&mut ebpf, "LOSSES")?,
+        losses: Losses::new(take_map(&mut ebpf, "LOSSES")?, take_map(&mut ebpf, "REFUSED")?),
         flush_log: Box::new(move || logger.flush()),
         ebpf,
     };

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod inspect;
 mod left_alone;
 mod loader;
+mod losses;
 pub mod maps;
 mod multi;
 pub mod places;

@@ -8,6 +8,7 @@ mod limits;
 mod processes;
 #[cfg(target_arch = "x86_64")]
 mod records;
+mod shares;
 mod stand_in;
 
 use std::time::{Duration, Instant};

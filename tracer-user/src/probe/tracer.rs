@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracer_common::limits;
-use tracer_common::state::loss;
 
 use super::attach::Attachment;
 use super::clock::{HostClock, now};
@@ -23,7 +22,7 @@ use super::ring::{self, Record};
 use super::verdicts::Verdicts;
 use super::wait::Waiter;
 use super::{Error, Options, Scope};
-use crate::event::{LossReason, Lost, Monotonic, ProbeEvent, ProcessKey};
+use crate::event::{LossReason, Monotonic, ProbeEvent, ProcessKey};
 use crate::rights::Rights;
 use crate::select::Rules;
 
@@ -47,7 +46,6 @@ pub struct Tracer {
     /// Processes that the caller named: their end is told in any case.
     asked_for: HashSet<u32>,
     next_tick: Instant,
-    losses: [[u64; 2]; loss::SLOTS as usize],
 }
 
 impl fmt::Debug for Tracer {
@@ -99,7 +97,6 @@ impl Tracer {
             introduced: Introduced::default(),
             asked_for,
             next_tick: Instant::now() + TICK,
-            losses: Default::default(),
         };
         let found = tracer.finder.look_at_everything();
         tracer.follow_up(found);
@@ -226,7 +223,7 @@ impl Tracer {
                 break until;
             }
         };
-        for lost in self.lost(until) {
+        for lost in self.kernel.losses.take(until) {
             each(ProbeEvent::Lost(lost));
         }
     }
@@ -366,7 +363,7 @@ impl Tracer {
             each(ProbeEvent::Host(host.clone()));
             count += 1;
         }
-        for lost in self.lost(time) {
+        for lost in self.kernel.losses.take(time) {
             if lost.reason == LossReason::RingFull {
                 // The end of a process may have been among them.
                 self.kernel.tables.somebody_ended();
@@ -381,6 +378,7 @@ impl Tracer {
             count += 1;
         }
         each(ProbeEvent::Tick(time));
+        self.kernel.losses.warn(Instant::now(), self.finder.processes());
         (self.kernel.flush_log)();
         count
     }
@@ -395,40 +393,6 @@ impl Tracer {
                 tracing::warn!(%error, "what ended processes left in the kernel stays there");
                 Vec::new()
             })
-    }
-
-    /// What the kernel side lost since the last time.
-    fn lost(&mut self, time: Monotonic) -> Vec<Lost> {
-        const REASONS: [(u32, LossReason); loss::SLOTS as usize] = [
-            (loss::RING_FULL, LossReason::RingFull),
-            (loss::READ_FAULT, LossReason::ReadFault),
-            (loss::CALL_CAP, LossReason::CallCap),
-            (loss::MAP_FULL, LossReason::MapFull),
-            (loss::UNSEEN, LossReason::Unseen),
-        ];
-        let mut lost = Vec::new();
-        for ((slot, reason), before) in REASONS.into_iter().zip(&mut self.losses) {
-            let Ok(values) = self.kernel.losses.get(&slot, 0) else {
-                continue;
-            };
-            let total = values
-                .iter()
-                .fold([0u64; 2], |[all, all_bytes], [records, bytes]| {
-                    [all.wrapping_add(*records), all_bytes.wrapping_add(*bytes)]
-                });
-            let records = total[0].wrapping_sub(before[0]);
-            let bytes = total[1].wrapping_sub(before[1]);
-            *before = total;
-            if records > 0 {
-                lost.push(Lost {
-                    reason,
-                    records,
-                    bytes,
-                    time,
-                });
-            }
-        }
-        lost
     }
 }
 

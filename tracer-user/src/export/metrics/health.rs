@@ -43,6 +43,7 @@ fn place(counter: Counter) -> Place {
         Counter::LostReadFault => part("lost_records", "{record}", "read_fault"),
         Counter::LostCallCap => part("lost_records", "{record}", "call_cap"),
         Counter::LostUnseen => part("lost_records", "{record}", "unseen"),
+        Counter::LostProcessShare => part("lost_records", "{record}", "process_share"),
         Counter::LostMapFull => part("lost_records", "{record}", "map_full"),
         Counter::SpansDroppedQueueFull => part("spans_dropped", "{span}", "queue_full"),
         Counter::SpansDroppedExport => part("spans_dropped", "{span}", "export"),

@@ -173,7 +173,8 @@ fn a_full_ring_makes_holes_that_are_counted_to_the_byte() {
         })
         .collect();
     assert_eq!(lost.len(), 1);
-    assert_eq!(lost[0].reason, LossReason::RingFull);
+    assert_eq!(lost[0].reason, LossReason::ProcessShare);
+    assert_eq!(lost[0].process.unwrap().pid, std::process::id());
     assert_eq!(lost[0].bytes, (1 << 20) - seen);
     assert_eq!(lost[0].records, 64 - written.len() as u64);
     let after = pieces(&later, ssl, Direction::Write);

@@ -171,7 +171,7 @@ fn metrics_are_sent_at_the_interval_with_how_geophone_is() {
     let Some(Kind::Sum(lost)) = lost.and_then(|metric| metric.data.as_ref()) else {
         panic!("a counter: {own:?}");
     };
-    assert_eq!(lost.data_points.len(), 5, "one for each reason");
+    assert_eq!(lost.data_points.len(), 6, "one for each reason");
     outlets.shutdown(PATIENCE);
 }
 
