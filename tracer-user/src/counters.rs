@@ -220,7 +220,8 @@ impl Counter {
             | Counter::LostReadFault
             | Counter::LostCallCap
             | Counter::LostMapFull
-            | Counter::LostUnseen => "Records that the kernel side could not hand over.",
+            | Counter::LostUnseen
+            | Counter::LostProcessShare => "Records that the kernel side could not hand over.",
             Counter::FramesBroken => "Event-stream frames with a broken prelude, checksum or length.",
             Counter::BodiesUndecodable => "HTTP bodies whose content coding could not be undone.",
             Counter::BodiesUnreadable => "Bodies of Bedrock calls that were not valid for their operation.",
