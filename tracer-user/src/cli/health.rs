@@ -68,6 +68,9 @@ impl Census {
             return Standing::Probes(probes);
         }
         self.take(tracer, CENSUS_KEPT_WITHOUT_PROBES);
+        if let Some(reason) = tracer.shortage() {
+            return Standing::Unsighted(reason.to_owned());
+        }
         match &self.waiting {
             Waiting { processes: 0, .. } => Standing::Idle,
             Waiting { processes, reason } => Standing::Blind {

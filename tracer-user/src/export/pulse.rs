@@ -31,6 +31,8 @@ pub enum Standing {
         /// What the kernel said to the last attempt, if it said anything.
         reason: Option<String>,
     },
+    /// No probe is in place, and what processes run cannot be looked at, for this reason.
+    Unsighted(String),
     /// Tracing has ended, and what is left is being sent.
     Ending,
 }
@@ -141,7 +143,7 @@ impl Standing {
     pub fn is_ready(&self) -> bool {
         match self {
             Self::Probes(_) | Self::Idle => true,
-            Self::Starting | Self::Blind { .. } | Self::Ending => false,
+            Self::Starting | Self::Blind { .. } | Self::Unsighted(_) | Self::Ending => false,
         }
     }
 }
@@ -170,6 +172,10 @@ impl fmt::Display for Standing {
                 }
                 formatter.write_str(", `geophone doctor` says what is in the way")
             }
+            Self::Unsighted(reason) => write!(
+                formatter,
+                "no probe is in place, and processes cannot be looked at ({reason})"
+            ),
             Self::Ending => formatter.write_str("geophone is ending"),
         }
     }

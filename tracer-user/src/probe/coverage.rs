@@ -191,6 +191,7 @@ impl fmt::Display for LibraryCoverage {
 pub fn survey() -> Vec<Coverage> {
     let mut files = Files::new(Arc::default());
     all_pids()
+        .unwrap_or_default()
         .into_iter()
         .filter_map(|pid| of_process(pid, &mut files, &HashMap::new()))
         .collect()

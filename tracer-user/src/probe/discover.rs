@@ -17,6 +17,7 @@ use super::bystanders::Bystanders;
 use super::coverage::{self, Coverage};
 use super::files::{FileIdentity, Files, Opened, Outcome, Target};
 use super::left_alone::LeftAlone;
+use super::patience::{PAUSE_MAX, Patience, is_shortage};
 use super::process::{Processes, Stat};
 use super::watch::{MappedFile, TaskEvent, Watch};
 use super::workers::{Done, Workers};
@@ -24,10 +25,10 @@ use super::{Scope, maps, prescan};
 use crate::select::Rules;
 
 /// Time between two looks at everything.
-const SCAN_INTERVAL: Duration = Duration::from_secs(30);
+const SCAN_INTERVAL: Duration = PAUSE_MAX;
 /// A look at everything is done in slices of this length, so that the ring buffer is read in between.
 const SCAN_SLICE: Duration = Duration::from_millis(5);
-/// After so many looks that found no user of a file its probes are taken away.
+/// After so many looks that found no user of a file its probes are taken away. Those between the usual ones do not count.
 const UNUSED_SCANS: u32 = 2;
 
 /// What is to be done.
@@ -60,7 +61,10 @@ pub struct Finder {
     prepared: Vec<PathBuf>,
     bystanders: Bystanders,
     scan: Option<Scan>,
+    /// When everything is looked at the next time, unless something that was refused is due before.
     next_scan: Instant,
+    /// Files and processes cannot be looked at.
+    shortage: Patience,
 }
 
 /// Which processes count.
@@ -84,6 +88,7 @@ impl Followed {
 pub(super) struct Attachment {
     pub(super) state: AttachmentState,
     unused_scans: u32,
+    patience: Patience,
 }
 
 /// What became of an offer.
@@ -100,6 +105,21 @@ struct Scan {
     pids: Vec<u32>,
     seen: HashSet<((u32, u32), u64)>,
     used: HashSet<FileIdentity>,
+    /// Its time has come, and not only that of something that was refused.
+    is_usual: bool,
+    /// Some of it could not be looked at.
+    is_blind: bool,
+}
+
+/// What the result of an offer means to who reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// As was to be expected.
+    None,
+    /// It was refused, or for another reason than before.
+    Refused,
+    /// It was granted after so many refusals.
+    Granted(u32),
 }
 
 impl Finder {
@@ -124,6 +144,7 @@ impl Finder {
             bystanders: Bystanders::default(),
             scan: None,
             next_scan: Instant::now(),
+            shortage: Patience::default(),
         })
     }
 
@@ -151,14 +172,27 @@ impl Finder {
         if self.scan.is_some() {
             Duration::ZERO
         } else {
-            self.next_scan.saturating_duration_since(now)
+            self.due().saturating_duration_since(now)
         }
+    }
+
+    /// When everything is to be looked at again: for its own sake, or for what was refused.
+    fn due(&self) -> Instant {
+        let attachments = self.attachments.values();
+        let refused = attachments.filter_map(|attachment| attachment.patience.again());
+        let refused = refused.chain(self.shortage.again()).min();
+        refused.map_or(self.next_scan, |again| again.min(self.next_scan))
+    }
+
+    /// Why processes cannot be looked at, if so.
+    pub fn shortage(&self) -> Option<&str> {
+        self.shortage.reason()
     }
 
     /// Looks at everything at once, for the start: the libraries of the system and all processes of the scope.
     pub fn look_at_everything(&mut self) -> Vec<Found> {
         let mut found = Vec::new();
-        self.begin_scan();
+        self.begin_scan(true);
         while self.scan.is_some() {
             self.go_on_scanning(&mut found);
         }
@@ -208,8 +242,8 @@ impl Finder {
         for done in self.workers.take() {
             self.take_in(done, &mut found);
         }
-        if self.scan.is_none() && now >= self.next_scan {
-            self.begin_scan();
+        if self.scan.is_none() && now >= self.due() {
+            self.begin_scan(now >= self.next_scan);
         }
         self.go_on_scanning(&mut found);
         found
@@ -238,13 +272,25 @@ impl Finder {
             .sum()
     }
 
-    /// The result of an offer: how many probes a file has now, or why it has none. What failed is offered again.
-    pub fn attached(&mut self, identity: FileIdentity, result: Result<usize, String>) {
-        if let Some(attachment) = self.attachments.get_mut(&identity) {
-            attachment.state = match result {
-                Ok(probes) => AttachmentState::Attached { probes },
-                Err(reason) => AttachmentState::Failed(reason),
-            };
+    /// The result of an offer: how many probes a file has now, or why it has none. What failed is offered again, after a
+    /// pause that grows with each time.
+    pub fn attached(&mut self, identity: FileIdentity, result: Result<usize, String>) -> News {
+        let Some(attachment) = self.attachments.get_mut(&identity) else {
+            return News::None;
+        };
+        match result {
+            Ok(probes) => {
+                attachment.state = AttachmentState::Attached { probes };
+                match attachment.patience.granted() {
+                    0 => News::None,
+                    refusals => News::Granted(refusals),
+                }
+            }
+            Err(reason) => {
+                let is_news = attachment.patience.refused(&reason, Instant::now());
+                attachment.state = AttachmentState::Failed(reason);
+                if is_news { News::Refused } else { News::None }
+            }
         }
     }
 
@@ -256,7 +302,7 @@ impl Finder {
     /// For every process of the scope that runs a program: is it traced, and if not, why.
     pub fn coverage(&mut self) -> Vec<Coverage> {
         let mut coverage = Vec::new();
-        for pid in self.pids() {
+        for pid in self.pids().unwrap_or_default() {
             if let Some(mut process) = coverage::of_process(pid, &mut self.files, &self.attachments) {
                 process.left_alone = self.bystanders.has(pid);
                 coverage.push(process);
@@ -323,6 +369,7 @@ impl Finder {
             return;
         };
         let parents: Vec<(u32, u32)> = all_pids()
+            .unwrap_or_default()
             .into_iter()
             .filter_map(|pid| Some((pid, Stat::read(pid)?.parent_pid)))
             .collect();
@@ -350,14 +397,43 @@ impl Finder {
                 return Some(identity);
             }
         }
-        // A process that is gone, or a file that cannot be opened, has nothing to attach to any more.
-        let opened = self.files.open_mapping(mapped).ok()?;
+        let opened = self.files.open_mapping(mapped);
+        let opened = self.unless_short(opened)?;
         Some(self.look_into(opened, Some(mapped.pid), found))
     }
 
     fn look_at_path(&mut self, path: &Path, found: &mut Vec<Found>) -> Option<FileIdentity> {
-        let opened = self.files.open_path(path).ok()?;
+        let opened = self.files.open_path(path);
+        let opened = self.unless_short(opened)?;
         Some(self.look_into(opened, None, found))
+    }
+
+    /// What was opened or read. A process that is gone, or a file that cannot be opened, has nothing to attach to any more;
+    /// but for want of open files nothing can be said of it.
+    fn unless_short<T>(&mut self, result: io::Result<T>) -> Option<T> {
+        match result {
+            Ok(opened) => Some(opened),
+            Err(error) => {
+                if is_shortage(&error) {
+                    self.short(&error);
+                }
+                None
+            }
+        }
+    }
+
+    fn short(&mut self, error: &io::Error) {
+        let was_due = self.shortage.again().is_none_or(|again| again <= Instant::now());
+        if let Some(scan) = &mut self.scan {
+            scan.is_blind = true;
+        }
+        // Once for all that cannot be looked at now.
+        if was_due && self.shortage.refused(&error.to_string(), Instant::now()) {
+            tracing::warn!(
+                "cannot look at what processes run: {error}; what starts now is not traced until that is over, probes stay where \
+                 they are; raise the limit on open files (ulimit -n, LimitNOFILE=), or free memory"
+            );
+        }
     }
 
     /// Offers a file that is known, and has any other looked into.
@@ -414,92 +490,125 @@ impl Finder {
 
     fn offer(&mut self, target: Option<Target>, found: &mut Vec<Found>) {
         let Some(target) = target else { return };
-        let is_settled = self
+        let attachment = self
             .attachments
-            .get(&target.identity)
-            .is_some_and(|attachment| !matches!(attachment.state, AttachmentState::Failed(_)));
-        if is_settled {
+            .entry(target.identity)
+            .or_insert_with(|| Attachment {
+                state: AttachmentState::Failed(String::new()),
+                unused_scans: 0,
+                patience: Patience::default(),
+            });
+        let is_settled = !matches!(attachment.state, AttachmentState::Failed(_));
+        let again = attachment.patience.again();
+        if is_settled || again.is_some_and(|again| again > Instant::now()) {
             return;
         }
-        let attachment = Attachment {
-            state: AttachmentState::Offered,
-            unused_scans: 0,
-        };
-        self.attachments.insert(target.identity, attachment);
+        attachment.state = AttachmentState::Offered;
         found.push(Found::Attach(target));
     }
 
-    fn pids(&self) -> Vec<u32> {
+    fn pids(&self) -> io::Result<Vec<u32>> {
         match &self.scope {
             Followed::All => all_pids(),
-            Followed::Processes(pids) => pids.iter().copied().collect(),
+            Followed::Processes(pids) => Ok(pids.iter().copied().collect()),
         }
     }
 
-    fn begin_scan(&mut self) {
+    fn begin_scan(&mut self, is_usual: bool) {
+        let pids = self.pids();
         self.scan = Some(Scan {
-            pids: self.pids(),
+            pids: Vec::new(),
             seen: HashSet::new(),
             used: HashSet::new(),
+            is_usual,
+            is_blind: false,
         });
+        let pids = self.unless_short(pids).unwrap_or_default();
+        if let Some(scan) = &mut self.scan {
+            scan.pids = pids;
+        }
     }
 
     fn go_on_scanning(&mut self, found: &mut Vec<Found>) {
-        let Some(mut scan) = self.scan.take() else {
-            return;
-        };
         let begin = Instant::now();
-        while let Some(pid) = scan.pids.pop() {
+        while let Some(scan) = &mut self.scan {
+            let Some(pid) = scan.pids.pop() else {
+                self.end_scan(found);
+                return;
+            };
             // Asked anew: a program may have changed its command line.
             self.bystanders.forget(pid);
             if self.bystanders.is_one(pid) {
                 continue;
             }
-            for mapped in maps::code_files(pid).unwrap_or_default() {
-                if scan.seen.insert((mapped.device, mapped.inode)) {
-                    scan.used.extend(self.look_at_mapping(&mapped, found));
+            let mapped = maps::code_files(pid);
+            for mapped in self.unless_short(mapped).unwrap_or_default() {
+                let is_new = |scan: &mut Scan| scan.seen.insert((mapped.device, mapped.inode));
+                if self.scan.as_mut().is_some_and(is_new) {
+                    let looked = self.look_at_mapping(&mapped, found);
+                    self.used(looked);
                 }
             }
-            if begin.elapsed() > SCAN_SLICE && !scan.pids.is_empty() {
-                self.scan = Some(scan);
+            if begin.elapsed() > SCAN_SLICE {
                 return;
             }
         }
+    }
+
+    /// Somebody uses this file.
+    fn used(&mut self, file: Option<FileIdentity>) {
+        if let Some(scan) = &mut self.scan {
+            scan.used.extend(file);
+        }
+    }
+
+    fn end_scan(&mut self, found: &mut Vec<Found>) {
         let prepared = match self.scope {
             Followed::All => prescan::system(),
             Followed::Processes(_) => self.prepared.clone(),
         };
         for path in prepared {
-            scan.used.extend(self.look_at_path(&path, found));
+            let looked = self.look_at_path(&path, found);
+            self.used(looked);
+        }
+        let Some(scan) = self.scan.take() else {
+            return;
+        };
+        if scan.is_usual {
+            let interval = match self.watch {
+                Ok(_) => SCAN_INTERVAL,
+                Err(_) => Duration::from_secs(1),
+            };
+            self.next_scan = Instant::now() + interval;
+        }
+        // Who uses a file is not known then.
+        if scan.is_blind {
+            return;
+        }
+        if self.shortage.granted() > 0 {
+            tracing::warn!("what processes run can be looked at again");
         }
         self.attachments.retain(|identity, attachment| {
             if scan.used.contains(identity) || self.expected.contains(identity) {
                 attachment.unused_scans = 0;
                 return true;
             }
-            attachment.unused_scans += 1;
+            attachment.unused_scans += u32::from(scan.is_usual);
             let is_needed = attachment.unused_scans < UNUSED_SCANS;
             if !is_needed {
                 found.push(Found::Detach(*identity));
             }
             is_needed
         });
-        let interval = match self.watch {
-            Ok(_) => SCAN_INTERVAL,
-            Err(_) => Duration::from_secs(1),
-        };
-        self.next_scan = Instant::now() + interval;
     }
 }
 
 /// Every process that can be seen but this one, in no order.
-pub(super) fn all_pids() -> Vec<u32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
+pub(super) fn all_pids() -> io::Result<Vec<u32>> {
+    Ok(fs::read_dir("/proc")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|pid| *pid != std::process::id())
-        .collect()
+        .collect())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod loader;
 mod losses;
 pub mod maps;
 mod multi;
+mod patience;
 pub mod places;
 mod prescan;
 pub mod process;

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracer_common::limits;
 
 use super::attach::Attachment;
 use super::clock::{HostClock, now};
 use super::coverage::Coverage;
-use super::discover::{Finder, Found};
+use super::discover::{Finder, Found, News};
 use super::files::{FileIdentity, Target};
 use super::left_alone::LeftAlone;
 use super::loader::{self, Kernel};
@@ -66,6 +67,7 @@ impl Tracer {
             links,
             rules,
         } = options;
+        raise_file_limit();
         let mut kernel = loader::load(&scope, ring_bytes, links)?;
         let asked_for: HashSet<u32> = match &scope {
             Scope::All => HashSet::new(),
@@ -196,6 +198,11 @@ impl Tracer {
         entries.unwrap_or_default().into_iter().collect()
     }
 
+    /// Why processes cannot be looked at, if so: then nothing is known of those that started since.
+    pub fn shortage(&self) -> Option<&str> {
+        self.finder.shortage()
+    }
+
     /// How many probes are in place.
     pub fn probes(&self) -> u64 {
         self.finder.probes()
@@ -266,11 +273,19 @@ impl Tracer {
                 Ok(probes)
             }
             Err(error) => {
-                tracing::warn!(%path, %error, "a TLS library is not traced");
+                tracing::debug!(%path, %error, "not attached");
                 Err(error.to_string())
             }
         };
-        self.finder.attached(target.identity, result);
+        let reason = result.as_ref().err().cloned().unwrap_or_default();
+        match self.finder.attached(target.identity, result) {
+            News::None => {}
+            News::Refused => {
+                tracing::warn!(%path, error = %reason, "a TLS library is not traced, it is tried again");
+            }
+            // As loud as the line before it: who read that one waits for this one.
+            News::Granted(refusals) => tracing::warn!(%path, refusals, "a TLS library is traced now"),
+        }
     }
 
     /// To each library by itself, since what the programs know of its connections depends on which points it has; to all
@@ -393,6 +408,23 @@ impl Tracer {
                 tracing::warn!(%error, "what ended processes left in the kernel stays there");
                 Vec::new()
             })
+    }
+}
+
+/// Probes hold files open, several for each library: as many as may be had. The usual limit is what `select(2)` can take, and
+/// nothing here uses that.
+fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        )
+    {
+        tracing::debug!(%error, "the limit on open files stays as it is");
     }
 }
 

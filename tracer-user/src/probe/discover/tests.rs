@@ -232,18 +232,26 @@ fn a_file_that_nobody_uses_any_more_gives_its_probes_back() {
 }
 
 #[test]
-fn a_failed_attach_is_told_and_tried_again() {
+fn a_failed_attach_is_told_once_and_tried_again_after_a_pause() {
     let mut python = Python::start();
     python.run("library = ctypes.CDLL('libssl.so.3')");
     let mut finder = Finder::start(&Scope::Processes(vec![python.pid()])).unwrap();
     let offered = targets(finder.look_at_everything());
-    finder.attached(offered[0].identity, Err("the kernel refused".to_owned()));
+    let refused = || Err("the kernel refused".to_owned());
+    assert_eq!(finder.attached(offered[0].identity, refused()), News::Refused);
     let coverage = finder.coverage();
     assert!(matches!(
         coverage[0].libraries[0].status,
         LibraryStatus::Failed { .. }
     ));
-    assert_eq!(targets(finder.look_at_everything()).len(), 1, "offered again");
+    assert!(finder.look_at_everything().is_empty(), "too soon");
+    for news in [News::None, News::Granted(2)] {
+        let offered = targets(wait_for_found(&mut finder));
+        assert_eq!(offered.len(), 1, "offered again");
+        let result = if news == News::None { refused() } else { Ok(5) };
+        assert_eq!(finder.attached(offered[0].identity, result), news);
+    }
+    assert_eq!(finder.coverage()[0].verdict(), Verdict::Traced);
 }
 
 #[test]
