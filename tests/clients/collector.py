@@ -1,7 +1,7 @@
 """An OTLP collector that shares no code with geophone: it decodes with the opentelemetry-proto package.
 
     collector.py http|grpc [--certificate PEM --key PEM] [--path /v1/traces] [--metrics] [--logs]
-                           [--header NAME=VALUE] [--unavailable N] [--reject] [--slow SECONDS]
+                           [--header NAME=VALUE] [--unavailable N] [--reject] [--slow SECONDS] [--port N]
 
 Prints one JSON line when it listens, `{"port": N}`; one for every request, `{"request": {…}}`; and one for every span it
 accepted, `{"span": {…}}`. Of requests with metrics it tells nothing but, with --metrics, the metrics: `{"metric": {…}}`; of those with log
@@ -33,6 +33,7 @@ parser.add_argument("--unavailable", type=int, default=0, help="answer so many r
 parser.add_argument("--metrics", action="store_true", help="tell of metrics")
 parser.add_argument("--logs", action="store_true", help="tell of log records")
 parser.add_argument("--reject", action="store_true", help="answer every request with 400 or INVALID_ARGUMENT")
+parser.add_argument("--port", type=int, default=0, help="where to listen; a free port if it is not given")
 parser.add_argument("--slow", type=float, default=0, help="seconds to take for every request")
 options = parser.parse_args()
 
@@ -214,7 +215,7 @@ class Service(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 def serve_http():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
     if options.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(options.certificate, options.key)
@@ -231,9 +232,9 @@ def serve_grpc():
     if options.certificate:
         with open(options.key, "rb") as key, open(options.certificate, "rb") as certificate:
             credentials = grpc.ssl_server_credentials([(key.read(), certificate.read())])
-        port = server.add_secure_port("localhost:0", credentials)
+        port = server.add_secure_port(f"localhost:{options.port}", credentials)
     else:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"127.0.0.1:{options.port}")
     server.start()
     serve_grpc.server = server  # kept alive as long as the program
     return port

@@ -113,10 +113,8 @@ fn a_stream_in_flight_is_told_as_far_as_it_went_and_its_program_goes_on() -> Res
     } = InFlight::begin(false)?;
     let spans = agent.stop()?;
     ensure!(spans.len() == 1, "{spans:#?}");
-    assert_eq!(
-        spans[0].attributes["geophone.incomplete"],
-        json!(["tracing_stopped"])
-    );
+    let incomplete = spans[0].attributes["geophone.incomplete"].to_string();
+    ensure!(incomplete.contains("tracing_stopped"), "{incomplete}");
     assert_eq!(spans[0].text("gen_ai.request.model"), Some(CLAUDE));
     InFlight::go_on(&fake, &mut client)?;
     client.finish()?;

@@ -1,6 +1,8 @@
 //! The core as one value: `ProbeEvent`s go in, spans and verdicts come out. Live tracing and replay call the same
 //! [`Pipeline::push`].
 
+#[cfg(test)]
+mod clock_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 #[cfg(test)]

@@ -49,6 +49,16 @@ pub enum RecordingError {
     },
 }
 
+impl RecordingError {
+    /// Whether nobody reads the recording any more.
+    pub fn is_broken_pipe(&self) -> bool {
+        match self {
+            Self::Write { source, .. } => source.kind() == io::ErrorKind::BrokenPipe,
+            Self::Create { .. } | Self::InTheWay { .. } => false,
+        }
+    }
+}
+
 impl Recording {
     /// Creates the file and writes its header.
     pub fn create(path: &Path) -> Result<Self, RecordingError> {

@@ -61,4 +61,5 @@ impl fmt::Display for Failure {
     }
 }
 
-const FAILED: u8 = 1;
+/// Exit code of what could not be done, or not to its end.
+pub(super) const FAILED: u8 = 1;

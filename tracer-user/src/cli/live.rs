@@ -7,7 +7,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::failure::Failure;
+use super::failure::{FAILED, Failure};
 use super::gate::Gated;
 use super::health::Census;
 use super::metrics::When;
@@ -229,12 +229,12 @@ impl Session {
         if status.is_some() && outcome.counters.get(Counter::Connections) == 0 {
             hint("no TLS was seen: if the command uses some, `geophone doctor` says why while it runs");
         }
-        match (status_code, failure) {
-            (Some(code), None) => Ok(ExitCode::from(code)),
-            (None, None) => Ok(ExitCode::SUCCESS),
+        match (status_code.unwrap_or(0), failure) {
+            (0, None) if outcome.report.broken => Ok(ExitCode::from(FAILED)),
+            (code, None) => Ok(ExitCode::from(code)),
+            (0, Some(failure)) => Err(failure),
             // Where the command failed as well, that is what its caller must hear of.
-            (Some(code), Some(failure)) if code != 0 => Err(failure.with_exit_code(code)),
-            (_, Some(failure)) => Err(failure),
+            (code, Some(failure)) => Err(failure.with_exit_code(code)),
         }
     }
 
@@ -247,8 +247,8 @@ impl Session {
             };
             self.reload();
             self.give_a_sign();
-            // What cannot be written any more is no reason to trace, but one to let a command end by itself.
-            let useful = self.recorder.is_fine() && self.stages.is_open();
+            // Where nothing goes anywhere any more there is no reason to trace, but one to let a command end by itself.
+            let useful = self.recorder.is_recording() || self.stages.is_open();
             match &mut watched {
                 Watched::Host if useful => {}
                 Watched::Processes(pids) if useful => {

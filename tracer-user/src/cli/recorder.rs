@@ -68,8 +68,9 @@ impl Recorder {
         })
     }
 
-    pub(super) fn is_fine(&self) -> bool {
-        self.failure.is_none()
+    /// Whether anything is recorded, still.
+    pub(super) fn is_recording(&self) -> bool {
+        self.recording.is_some()
     }
 
     pub(super) fn event(&mut self, event: &ProbeEvent<'_>) {
@@ -84,9 +85,12 @@ impl Recorder {
         if let Some(recording) = &mut self.recording
             && let Err(error) = write(recording)
         {
-            note(format_args!("{error}"));
             self.recording = None;
-            self.failure = Some(error);
+            // The reader took what it wanted and left: that is how pipes end.
+            if !error.is_broken_pipe() {
+                note(format_args!("{error}; {}", remedy(&error)));
+                self.failure = Some(error);
+            }
         }
     }
 
@@ -111,9 +115,13 @@ fn to_stdout() -> Result<Recording, Failure> {
 }
 
 fn cannot_record(error: &RecordingError) -> Failure {
-    let remedy = match error {
+    Failure::new("cannot record", error, remedy(error))
+}
+
+fn remedy(error: &RecordingError) -> &'static str {
+    match error {
         RecordingError::Create { .. } | RecordingError::InTheWay { .. } => "choose another file with -o",
+        RecordingError::Write { .. } if error.is_broken_pipe() => "look whether what is to read it runs",
         RecordingError::Write { .. } => "make room, or choose a file on another disk with -o",
-    };
-    Failure::new("cannot record", error, remedy)
+    }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::arguments::Replay;
-use super::failure::Failure;
+use super::failure::{FAILED, Failure};
 use super::metrics::{self, When};
 use super::settings::Settings;
 use super::spans::{Stages, Standard};
@@ -82,6 +82,7 @@ fn replay_from(
     }
     summary::tell(&outcome);
     match ended {
+        Ok(()) if outcome.report.broken => Ok(ExitCode::from(FAILED)),
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             let what = format!(

@@ -195,6 +195,7 @@ fn outlet_settings(
         output,
         colour: Colour::Auto,
         otlp,
+        queue: settings.otlp.queue_size.get().copied(),
         when_full: match when {
             When::Live => WhenFull::DropOldest,
             When::Replay => WhenFull::Wait,

@@ -41,8 +41,8 @@ use otlp::Load;
 
 pub use metrics::health::{Health, health_metric_names};
 pub use otlp::{
-    ClientCertificate, GrpcError, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError, Signal,
-    TlsError,
+    ClientCertificate, GrpcError, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError, QUEUE_SPANS,
+    Signal, TlsError,
 };
 pub use pulse::{Pulse, Standing};
 pub(crate) use queue::weight;
@@ -141,6 +141,8 @@ pub struct Report {
     pub counters: Counters,
     /// What went wrong, a sentence each: what happened, why, and what can be done.
     pub problems: Vec<String>,
+    /// Writing failed, and not for want of a reader: what was written is not all.
+    pub broken: bool,
 }
 
 impl Outlets {
@@ -152,20 +154,22 @@ impl Outlets {
             output,
             colour,
             otlp,
+            queue,
             when_full,
             metrics,
             logs,
         } = settings;
+        let queue = queue.unwrap_or(QUEUE_SPANS);
         let metrics = Metrics::open(metrics)?;
         let details = |apart| if apart { Details::Apart } else { Details::OnSpan };
         let spans = Load::Spans(details(logs.otlp.is_some()));
         let otlp = otlp
-            .map(|settings| otlp::Otlp::open(settings, spans, when_full))
+            .map(|settings| otlp::Otlp::open(settings, spans, when_full, queue))
             .transpose()?;
         let written = details(logs.written);
         let logs = logs
             .otlp
-            .map(|settings| otlp::Otlp::open(settings, Load::Records, when_full))
+            .map(|settings| otlp::Otlp::open(settings, Load::Records, when_full, queue))
             .transpose()?;
         let writer = writer::Writer::open(format, output, colour, written, when_full)?;
         Ok(Self {
@@ -242,20 +246,28 @@ impl Outlets {
         let own = health.map(|health| {
             let mut health = health.clone();
             health.counters.merge(&self.counters());
-            let start = self.metrics.start_unix_ns;
+            // The clock may have been set back since.
+            let start = self.metrics.start_unix_ns.min(snapshot.time_unix_ns);
             metrics::health::metrics(&health, &queues, start, self.resources.machine())
         });
         Arc::new(metrics::Collected::new(snapshot, own, &mut self.resources))
     }
 
     /// Whether anything still goes anywhere. False once the reader of a pipe is gone (`geophone … | head`) or the disk is
-    /// full, and nothing is sent or served either: time to end.
+    /// full, and nothing is sent or served beside that: time to end.
     pub fn is_open(&self) -> bool {
-        let Metrics { otlp, prometheus, .. } = &self.metrics;
-        self.otlp.is_some()
+        let Self {
+            resources: _,
+            writer,
+            otlp,
+            // It has spans to tell of, and they have an outlet of their own.
+            logs: _,
+            metrics,
+        } = self;
+        writer.as_ref().is_some_and(writer::Writer::is_open)
             || otlp.is_some()
-            || prometheus.is_some()
-            || self.writer.as_ref().is_none_or(writer::Writer::is_open)
+            || metrics.otlp.is_some()
+            || metrics.prometheus.is_some()
     }
 
     /// What was dropped so far.

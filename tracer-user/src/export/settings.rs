@@ -2,9 +2,12 @@
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(doc)]
+use super::QUEUE_SPANS;
 use super::otlp::{GrpcError, OtlpSettings, TlsError};
 
 /// What the outlets are built from.
@@ -18,6 +21,8 @@ pub struct OutletSettings {
     pub colour: Colour,
     /// Where spans are sent over OTLP, if anywhere.
     pub otlp: Option<OtlpSettings>,
+    /// Most spans that are kept for a backend that is slow or away; [`QUEUE_SPANS`] unless it is said.
+    pub queue: Option<NonZeroUsize>,
     /// What to do when spans come faster than an outlet takes them.
     pub when_full: WhenFull,
     /// Where metrics go.

@@ -111,14 +111,16 @@ impl Writer {
             .enable_time()
             .build()
             .map_err(OpenError::Thread)?;
-        let worker = Arc::clone(&shared);
-        let place = name.clone();
+        let (worker, place) = (Arc::clone(&shared), name.clone());
         rights::spawn("spans-writer", Rights::NONE, move || {
             let result = runtime.block_on(write_all(&worker, form, BufWriter::new(output)));
             if let Err(error) = &result
                 && error.kind() != io::ErrorKind::BrokenPipe
             {
-                tracing::warn!(%error, "spans are not written to {place} any more: those that come are lost");
+                tracing::error!(
+                    "spans are no longer written to {place}: {error}; make room, or choose another place with --output, \
+                     and start geophone anew"
+                );
             }
             worker.open.store(false, Ordering::Release);
             // Spans that come from now on are lost.
@@ -161,23 +163,26 @@ impl Writer {
 
     /// Writes what is left, until the deadline.
     pub(super) fn shutdown(self, deadline: Instant, report: &mut Report) {
-        let Self { shared, ended, name } = self;
-        shared.queue.close();
-        let result = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-        let written = shared.written.load(Ordering::Relaxed);
-        let dropped = shared.queue.dropped();
+        self.shared.queue.close();
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let result = self.ended.recv_timeout(patience);
+        let Self { shared, name, .. } = self;
         let lost = shared.lost();
-        report.written += written;
+        let dropped = shared.queue.dropped();
+        report.written += shared.written.load(Ordering::Relaxed);
         report.counters.add(Counter::SpansDroppedQueueFull, dropped);
         report.counters.add(Counter::SpansDroppedExport, lost);
         match result {
             Ok(Ok(())) => {}
             // The reader took what it wanted and left (`| head`): that is how pipes end.
             Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            Ok(Err(error)) => report.problems.push(format!(
-                "{} not written to {name}: {error}; write to another place with --output",
-                spans(lost)
-            )),
+            Ok(Err(error)) => {
+                report.broken = true;
+                report.problems.push(format!(
+                    "{} not written to {name}: {error}; make room, or write to another place with --output",
+                    spans(lost)
+                ));
+            }
             Err(_) => report.problems.push(format!(
                 "{} not written in time: {name} took no more; is a terminal paused, or a reader stuck?",
                 spans(lost)

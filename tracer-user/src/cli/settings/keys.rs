@@ -168,6 +168,15 @@ pub(super) static OTLP_ENABLED: Key = Key::new(
 .flag("--otlp")
 .at_start();
 
+pub(super) static OTLP_QUEUE: Key = Key::new(
+    "otlp.queue_size",
+    "Most spans that are kept for a backend that is slow or away, 64 MiB in all; then the oldest are dropped and counted.",
+    "8192",
+    "20000",
+)
+.variables(&["OTEL_BSP_MAX_QUEUE_SIZE"])
+.at_start();
+
 pub(super) static RING_SIZE: Key = Key::new(
     "probes.ring_size",
     "Bytes of room for what the probes saw and geophone has not read yet; what does not fit is lost and counted.",

@@ -1,6 +1,7 @@
 //! The settings of OTLP: OpenTelemetry's variables, and what stands for each of them in the file.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use toml::Spanned;
@@ -20,6 +21,8 @@ use crate::export::{OtlpSettings, OtlpSettingsError, Signal};
 pub(in crate::cli) struct Otlp {
     /// Whether anything is sent; unless it is said, whether there is an address.
     pub(in crate::cli) enabled: Setting<bool>,
+    /// Most spans that are kept for a backend that is away.
+    pub(in crate::cli) queue_size: Setting<NonZeroUsize>,
     /// For all signals.
     pub(in crate::cli) general: OtlpTable,
     /// `[otlp.traces]`, which goes before `[otlp]`.
@@ -48,12 +51,14 @@ impl Otlp {
     pub(super) fn visit(&mut self, visitor: &mut impl Visitor) {
         let Self {
             enabled,
+            queue_size,
             general,
             traces,
             metrics,
             logs,
         } = self;
         visitor.setting(&keys::OTLP_ENABLED, enabled);
+        visitor.setting(&keys::OTLP_QUEUE, queue_size);
         general.visit(&GENERAL, visitor);
         traces.visit(&TRACES, visitor);
         metrics.visit(&METRICS, visitor);

@@ -1,7 +1,7 @@
 //! The kinds of values there are.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -407,6 +407,22 @@ impl Scalar for Interval {
 
     fn show(&self) -> toml::Value {
         toml::Value::Integer(i64::try_from(self.0.get()).unwrap_or(i64::MAX))
+    }
+}
+
+impl Scalar for NonZeroUsize {
+    const TYPES: &'static [Type] = &[Type::Integer];
+
+    fn expected() -> String {
+        "a number above zero".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, Option<String>> {
+        text.trim().parse().map_err(|_| None)
+    }
+
+    fn show(&self) -> toml::Value {
+        toml::Value::Integer(i64::try_from(self.get()).unwrap_or(i64::MAX))
     }
 }
 

@@ -1,30 +1,25 @@
 //! OTLP over gRPC: <https://opentelemetry.io/docs/specs/otlp/#otlpgrpc>.
 //!
-//! `opentelemetry-otlp` gives back one sentence for every failure and nothing for a partial success. Its log has the
-//! status code and the numbers, so each request runs under a [`tracing`] subscriber that hears that log and nothing else.
+//! The requests are made by the clients of `opentelemetry-proto`: the exporter of `opentelemetry-otlp` gives back one sentence for
+//! every failure, without the code and without how long to wait.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use opentelemetry_otlp::{
-    Compression, RetryPolicy, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
-};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use opentelemetry_sdk::trace::SpanData;
+use prost::Message as _;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Extensions, Status};
-use tracing::field::{Field, Visit};
-use tracing::instrument::WithSubscriber as _;
-use tracing::level_filters::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tonic::{Code, Extensions, Status};
 
 use super::USER_AGENT;
 use super::outcome::{Outcome, chain, excerpt, with_certificate_remedy};
@@ -82,36 +77,20 @@ impl GrpcTransport {
 
     /// Sends one request, once.
     pub(super) async fn send(&self, resource: &Resource, spans: Vec<SpanData>) -> Outcome {
-        let mut builder = SpanExporter::builder()
-            .with_tonic()
-            .with_channel(self.channel.clone())
-            .with_metadata(MetadataMap::from_headers(self.settings.headers.0.clone()))
-            .with_timeout(self.settings.timeout)
-            .with_retry_policy(RetryPolicy::disabled());
-        if self.settings.gzip {
-            builder = builder.with_compression(Compression::Gzip);
-        }
-        let mut exporter = match builder.build() {
-            Ok(exporter) => exporter,
-            Err(error) => {
-                return Outcome::Refused {
-                    reason: error.to_string(),
-                };
-            }
+        let resource = ResourceAttributesWithSchema::from(resource);
+        let request = ExportTraceServiceRequest {
+            resource_spans: group_spans_by_resource_and_scope(spans, &resource),
         };
-        exporter.set_resource(resource);
-        let listener = Listener::default();
-        let result = exporter
-            .export(spans)
-            .with_subscriber(Dispatch::new(listener.clone()))
-            .await;
-        let heard = std::mem::take(&mut *listener.heard());
-        match result {
-            Ok(()) => Outcome::Accepted {
-                rejected: heard.rejected,
-                message: self.shown(&heard.error_message),
-            },
-            Err(error) => self.judge(&heard, &error.to_string()),
+        let mut client = TraceServiceClient::new(self.channel.clone());
+        if self.settings.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        match client.export(self.request(request)).await {
+            Ok(answer) => {
+                let partial = answer.into_inner().partial_success.unwrap_or_default();
+                self.accepted(partial.rejected_spans, &partial.error_message)
+            }
+            Err(status) => self.failed(&status),
         }
     }
 
@@ -159,59 +138,37 @@ impl GrpcTransport {
         }
     }
 
+    /// Which codes are worth another try: <https://opentelemetry.io/docs/specs/otlp/#failures>.
     fn failed(&self, status: &Status) -> Outcome {
         if let Some(failure) = std::error::Error::source(status) {
             // No server said so: it is what became of the connection.
             let cause = chain(failure);
+            let what = match status.code() {
+                Code::Unavailable => "it cannot be reached",
+                _ => "the connection broke",
+            };
             return Outcome::Later {
-                reason: with_certificate_remedy(format!(
-                    "it cannot be reached: {}",
-                    self.shown(self::cause(&cause))
-                )),
+                reason: with_certificate_remedy(format!("{what}: {}", self.shown(self::cause(&cause)))),
                 after: None,
             };
         }
-        let heard = Heard {
-            code: format!("{:?}", status.code()),
-            message: status.message().to_owned(),
-            ..Heard::default()
-        };
-        self.judge(&heard, status.message())
-    }
-
-    /// Which codes are worth another try: <https://opentelemetry.io/docs/specs/otlp/#failures>.
-    fn judge(&self, heard: &Heard, error: &str) -> Outcome {
-        // The crate says what a connection failed of, and only then is there anything behind the code.
-        if let Some((_, failure)) = error.split_once(&format!("gRPC code: {}: ", heard.code)) {
-            let what = if heard.code == "Unavailable" {
-                "it cannot be reached"
-            } else {
-                "the connection broke"
-            };
-            return Outcome::Later {
-                reason: with_certificate_remedy(format!("{what}: {}", self.shown(cause(failure)))),
-                after: None,
-            };
-        }
-        let words = if heard.message.is_empty() {
-            error
-        } else {
-            &heard.message
-        };
-        let words = self.shown(words);
-        let reason = format!("it answered {} ({words})", heard.code);
-        match heard.code.as_str() {
-            "Cancelled" | "DeadlineExceeded" | "Aborted" | "Unavailable" | "DataLoss" => {
-                Outcome::Later { reason, after: None }
+        let code = status.code();
+        let words = self.shown(status.message());
+        let reason = format!("it answered {code:?} ({words})");
+        let after = retry_delay(status.details());
+        match code {
+            Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::Unavailable | Code::DataLoss => {
+                Outcome::Later { reason, after }
             }
-            // What servers say of a message above their limit; with any other reason it is a limit on the rate.
-            "ResourceExhausted" if words.contains("larger") => Outcome::TooLarge { reason },
-            "OutOfRange" => Outcome::TooLarge { reason },
-            "ResourceExhausted" => Outcome::Later { reason, after: None },
-            "Unauthenticated" | "PermissionDenied" => Outcome::Refused {
+            // Only then can it be expected to have room again.
+            Code::ResourceExhausted if after.is_some() => Outcome::Later { reason, after },
+            // What servers say of a message above their limit.
+            Code::ResourceExhausted if words.contains("larger") => Outcome::TooLarge { reason },
+            Code::OutOfRange => Outcome::TooLarge { reason },
+            Code::Unauthenticated | Code::PermissionDenied => Outcome::Refused {
                 reason: format!("{reason}; are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?"),
             },
-            "Unimplemented" | "NotFound" => Outcome::Refused {
+            Code::Unimplemented | Code::NotFound => Outcome::Refused {
                 reason: match self.settings.signal {
                     Signal::Traces | Signal::Metrics => {
                         format!("{reason}; is this the address of its OTLP receiver for gRPC?")
@@ -221,11 +178,13 @@ impl GrpcTransport {
                     ),
                 },
             },
-            "" => Outcome::Later {
-                reason: words,
-                after: None,
-            },
-            _ => Outcome::Refused { reason },
+            Code::Ok
+            | Code::Unknown
+            | Code::InvalidArgument
+            | Code::AlreadyExists
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Internal => Outcome::Refused { reason },
         }
     }
 
@@ -234,7 +193,7 @@ impl GrpcTransport {
     }
 }
 
-/// The last link of the chain of errors that the crate writes with colons between them; a certificate's has two.
+/// The last link of a chain of errors with colons between them; a certificate's has two.
 fn cause(error: &str) -> &str {
     error
         .find("invalid peer certificate")
@@ -242,66 +201,48 @@ fn cause(error: &str) -> &str {
         .unwrap_or_else(|| error.rsplit(": ").next().unwrap_or(error))
 }
 
-/// What the crate's log said of one request.
-#[derive(Debug, Default)]
-struct Heard {
-    code: String,
-    message: String,
-    rejected: u64,
-    error_message: String,
+/// `google.rpc.Status`, as it travels in `grpc-status-details-bin`; code and message are in the headers too.
+#[derive(Clone, PartialEq, prost::Message)]
+struct StatusDetails {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Detail>,
 }
 
-impl Visit for Heard {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        if field.name() == "rejected_spans" {
-            self.rejected = u64::try_from(value).unwrap_or(0);
-        }
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "grpc_code" => value.clone_into(&mut self.code),
-            "grpc_message" => value.clone_into(&mut self.message),
-            "error_message" => value.clone_into(&mut self.error_message),
-            _ => {}
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Detail {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
 }
 
-/// Hears the log of `opentelemetry-otlp` while one request is under way.
-#[derive(Debug, Clone, Default)]
-struct Listener(Arc<Mutex<Heard>>);
-
-impl Listener {
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<RetryDelay>,
 }
 
-impl Subscriber for Listener {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target() == "opentelemetry-otlp"
-    }
+/// `google.protobuf.Duration`.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct RetryDelay {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
 
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::DEBUG)
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut *self.heard());
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
+/// How long the server asks to be left alone: <https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-throttling>.
+fn retry_delay(details: &[u8]) -> Option<Duration> {
+    let details = StatusDetails::decode(details).ok()?.details;
+    let detail = details
+        .iter()
+        .find(|detail| detail.type_url.ends_with("/google.rpc.RetryInfo"))?;
+    let RetryDelay { seconds, nanos } = RetryInfo::decode(detail.value.as_slice())
+        .ok()?
+        .retry_delay
+        .unwrap_or_default();
+    let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    Some(seconds + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
 }

@@ -1,6 +1,10 @@
 //! Whether the backend takes what it is sent, told once when it changes and not for every batch.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// First and longest time between two reminders that something is lost; it doubles in between.
+const REMINDER_MIN: Duration = Duration::from_mins(1);
+const REMINDER_MAX: Duration = Duration::from_hours(1);
 
 /// What is known of the backend.
 #[derive(Debug)]
@@ -18,9 +22,44 @@ enum State {
     /// It takes spans.
     Up,
     /// It cannot be reached, or asks for patience.
-    Away { since: Instant, lost_before: u64 },
+    Away(Trouble),
     /// It answers, and refuses.
-    Refusing { since: Instant, lost_before: u64 },
+    Refusing(Trouble),
+}
+
+/// Since when it does not take what it is sent, and what was told of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Trouble {
+    since: Instant,
+    lost_before: u64,
+    /// How many were lost when it was told last.
+    lost_told: u64,
+    /// When to tell again, should more be lost by then.
+    remind: Instant,
+    pause: Duration,
+}
+
+impl Trouble {
+    fn new(lost: u64, now: Instant) -> Self {
+        Self {
+            since: now,
+            lost_before: lost,
+            lost_told: lost,
+            remind: now + REMINDER_MIN,
+            pause: REMINDER_MIN,
+        }
+    }
+
+    /// Whether to tell again that something is lost.
+    fn reminds(&mut self, lost: u64, now: Instant) -> bool {
+        if lost == self.lost_told || now < self.remind {
+            return false;
+        }
+        self.lost_told = lost;
+        self.pause = (self.pause * 2).min(REMINDER_MAX);
+        self.remind = now + self.pause;
+        true
+    }
 }
 
 impl Health {
@@ -38,7 +77,12 @@ impl Health {
         match self.state {
             State::Up => {}
             State::Unknown => tracing::debug!("the OTLP backend {backend} takes {load}"),
-            State::Away { since, lost_before } | State::Refusing { since, lost_before } => {
+            State::Away(Trouble {
+                since, lost_before, ..
+            })
+            | State::Refusing(Trouble {
+                since, lost_before, ..
+            }) => {
                 let seconds = since.elapsed().as_secs();
                 let lost = lost.saturating_sub(lost_before);
                 // As loud as the line before it: who read that one waits for this one.
@@ -52,11 +96,24 @@ impl Health {
 
     /// It cannot be reached, or asks for patience.
     pub(super) fn away(&mut self, reason: &str, lost: u64) {
-        if matches!(self.state, State::Away { .. }) {
+        self.away_at(reason, lost, Instant::now());
+    }
+
+    fn away_at(&mut self, reason: &str, lost: u64, now: Instant) {
+        if let State::Away(trouble) = &mut self.state {
+            if trouble.reminds(lost, now) {
+                let seconds = (now - trouble.since).as_secs();
+                let lost = lost.saturating_sub(trouble.lost_before);
+                tracing::warn!(
+                    "the OTLP backend {} has not taken {load} for {seconds} s: {reason}; {lost} {load} were lost, the oldest first, \
+                     since there is no more room to keep them",
+                    self.backend,
+                    load = self.load
+                );
+            }
             return;
         }
-        let (since, lost_before) = self.trouble_began(lost);
-        self.state = State::Away { since, lost_before };
+        self.state = State::Away(self.trouble(lost, now));
         tracing::warn!(
             "the OTLP backend {} does not take {load}: {reason}; tracing goes on, and {load} are kept and sent again as long as there is room",
             self.backend,
@@ -66,11 +123,23 @@ impl Health {
 
     /// It answers, and refuses.
     pub(super) fn refusing(&mut self, reason: &str, lost: u64) {
-        if matches!(self.state, State::Refusing { .. }) {
+        self.refusing_at(reason, lost, Instant::now());
+    }
+
+    fn refusing_at(&mut self, reason: &str, lost: u64, now: Instant) {
+        if let State::Refusing(trouble) = &mut self.state {
+            if trouble.reminds(lost, now) {
+                let seconds = (now - trouble.since).as_secs();
+                let lost = lost.saturating_sub(trouble.lost_before);
+                tracing::warn!(
+                    "the OTLP backend {} has refused {load} for {seconds} s: {reason}; {lost} {load} were lost",
+                    self.backend,
+                    load = self.load
+                );
+            }
             return;
         }
-        let (since, lost_before) = self.trouble_began(lost);
-        self.state = State::Refusing { since, lost_before };
+        self.state = State::Refusing(self.trouble(lost, now));
         tracing::warn!(
             "the OTLP backend {} refuses {load}: {reason}; tracing goes on, and refused {load} are dropped and counted",
             self.backend,
@@ -78,12 +147,11 @@ impl Health {
         );
     }
 
-    fn trouble_began(&self, lost: u64) -> (Instant, u64) {
+    /// That of before, where it changes its kind.
+    fn trouble(&self, lost: u64, now: Instant) -> Trouble {
         match self.state {
-            State::Away { since, lost_before } | State::Refusing { since, lost_before } => {
-                (since, lost_before)
-            }
-            State::Unknown | State::Up => (Instant::now(), lost),
+            State::Away(trouble) | State::Refusing(trouble) => trouble,
+            State::Unknown | State::Up => Trouble::new(lost, now),
         }
     }
 }
@@ -92,6 +160,7 @@ impl Health {
 mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
 
     use super::Health;
 
@@ -144,6 +213,31 @@ mod tests {
             "{lines:#?}"
         );
         assert!(lines[1].contains("7 spans were lost meanwhile"), "{lines:#?}");
+    }
+
+    #[test]
+    fn losses_of_a_long_outage_are_told_once_in_a_while() {
+        let begin = Instant::now();
+        let lines = logged(|health| {
+            // An hour with an attempt every ten seconds; the queue is full after half of it.
+            for attempt in 0_u64..360 {
+                let lost = attempt.saturating_sub(180) * 10;
+                health.away_at(
+                    "Connection refused",
+                    lost,
+                    begin + Duration::from_secs(attempt * 10),
+                );
+            }
+        });
+        assert_eq!(lines.len(), 5, "{lines:#?}");
+        assert!(
+            lines[1].contains("for 1810 s: Connection refused; 10 spans were lost"),
+            "{lines:#?}"
+        );
+        assert!(
+            lines[4].contains("for 2650 s: Connection refused; 850 spans were lost"),
+            "{lines:#?}"
+        );
     }
 
     #[test]

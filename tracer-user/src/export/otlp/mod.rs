@@ -1,6 +1,6 @@
 //! Sending spans, log records and metrics to an OpenTelemetry backend.
 //!
-//! `opentelemetry-otlp` makes the requests. Its exporter carries one resource, so there is one request for each process in
+//! Over HTTP `opentelemetry-otlp` makes the requests. Its exporter carries one resource, so there is one request for each process in
 //! a batch; all of them share one pool of connections, and an exporter costs nothing to make beside that. Retrying is done
 //! here and not by the crate, since here it is known how much may be kept.
 
@@ -16,6 +16,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ use outcome::Outcome;
 use worker::Shared;
 
 pub(super) use metrics::OtlpMetrics;
+pub use worker::QUEUE_SPANS;
 
 pub use grpc::GrpcError;
 pub use settings::{ClientCertificate, OtlpHeaders, OtlpProtocol, OtlpSettings, OtlpSettingsError, Signal};
@@ -134,7 +136,14 @@ impl Transport {
 
 impl Otlp {
     /// Sets up the connection, without making one, and starts the thread.
-    pub(super) fn open(settings: OtlpSettings, load: Load, when_full: WhenFull) -> Result<Self, OpenError> {
+    ///
+    /// `queue`: most spans that are kept.
+    pub(super) fn open(
+        settings: OtlpSettings,
+        load: Load,
+        when_full: WhenFull,
+        queue: NonZeroUsize,
+    ) -> Result<Self, OpenError> {
         let backend = settings.shown_endpoint();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -148,7 +157,7 @@ impl Otlp {
                 return Err(error);
             }
         };
-        let shared = Arc::new(Shared::new(when_full));
+        let shared = Arc::new(Shared::new(when_full, queue));
         let (sender, ended) = sync_channel(1);
         let (worker, name) = (Arc::clone(&shared), backend.clone());
         let thread = match load {

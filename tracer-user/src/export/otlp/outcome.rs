@@ -51,16 +51,18 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Adds what can be done when a backend's certificate is not trusted.
+/// Adds what can be done when a backend's certificate is not trusted; the words before are those of `rustls`.
 pub(super) fn with_certificate_remedy(reason: String) -> String {
-    if reason.contains("UnknownIssuer") {
-        format!(
-            "{reason}; if the backend has a certificate authority of its own, name its PEM file in \
-             OTEL_EXPORTER_OTLP_CERTIFICATE"
-        )
+    let remedy = if reason.contains("UnknownIssuer") || reason.contains("BadSignature") {
+        "if the backend has a certificate authority of its own, name its PEM file in OTEL_EXPORTER_OTLP_CERTIFICATE"
+    } else if reason.contains("not valid for name") || reason.contains("NotValidForName") {
+        "the certificate is for another name: set OTEL_EXPORTER_OTLP_ENDPOINT to one that is in it"
+    } else if reason.contains("certificate expired") || reason.contains("certificate not valid yet") {
+        "renew the certificate of the backend, or set the clock of this host"
     } else {
-        reason
-    }
+        return reason;
+    };
+    format!("{reason}; {remedy}")
 }
 
 /// A backend's own words, short and on one line.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,11 +19,9 @@ use crate::enrich::Resource;
 use crate::export::queue::{Batching, Limits, Queue, count};
 use crate::export::{Finished, WhenFull, logs, transform};
 
-/// What is kept while a backend is slow or away.
-const QUEUE: Limits = Limits {
-    spans: 8_192,
-    bytes: 64 << 20,
-};
+/// Most spans that are kept while a backend is slow or away, unless it is said otherwise, and most bytes of them.
+pub const QUEUE_SPANS: NonZeroUsize = NonZeroUsize::new(8_192).expect("not zero");
+const QUEUE_BYTES: usize = 64 << 20;
 
 /// What is sent at once. gRPC servers take 4 MiB a message unless told otherwise.
 const BATCHING: Batching = Batching {
@@ -60,9 +59,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(when_full: WhenFull) -> Self {
+    pub(super) fn new(when_full: WhenFull, spans: NonZeroUsize) -> Self {
+        let limits = Limits {
+            spans: spans.get(),
+            bytes: QUEUE_BYTES,
+        };
         Self {
-            queue: Queue::new(QUEUE, when_full),
+            queue: Queue::new(limits, when_full),
             accepted: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             refused: AtomicU64::new(0),

@@ -135,6 +135,9 @@ impl Metrics {
         self.processes
             .retain(|_, metered| !metered.told || metered.ended.is_none_or(|ended| ended > before));
         self.sets = self.processes.values().map(|metered| metered.sets.len()).sum();
+        // A clock that was set back does not make sums end before they began.
+        let begins = self.processes.values().map(|metered| metered.start_unix_ns);
+        let begins = begins.max().unwrap_or(0);
         let convention = self.convention;
         let processes = self.processes.values_mut().map(|metered| {
             metered.told |= metered.ended.is_some();
@@ -144,7 +147,7 @@ impl Metrics {
             }
         });
         Snapshot {
-            time_unix_ns: wall(host, now),
+            time_unix_ns: wall(host, now).max(begins),
             processes: processes.collect(),
         }
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
@@ -20,8 +20,9 @@ use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 
 use super::backend::services;
-use super::{PATIENCE, problem, send, settings};
+use super::{PATIENCE, open, problem, send, settings};
 use crate::counters::Counter;
+use crate::export::tests::{process, span};
 use crate::export::{OtlpSettings, Report};
 
 type Answer = Result<ExportTraceServiceResponse, Status>;
@@ -157,11 +158,43 @@ fn requests_are_compressed_when_asked() {
     );
 }
 
+/// `google.rpc.Status` with a `RetryInfo` of no time, and one of 1.5 s, as protobuf has them.
+const RETRY_AT_ONCE: &[u8] = b"\x1a\x2a\x0a\x28type.googleapis.com/google.rpc.RetryInfo";
+const RETRY_LATER: &[u8] = b"\x08\x0e\x1a\x36\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x0a\x0a\x08\x08\x01\x10\x80\xca\xb5\xee\x01";
+
+#[test]
+fn a_backend_that_says_when_to_come_again_is_left_alone_so_long() {
+    let backend = Backend::start(|number, _| match number {
+        0 => Err(Status::with_details(
+            Code::Unavailable,
+            "busy",
+            RETRY_LATER.into(),
+        )),
+        _ => Ok(taken()),
+    });
+    let mut outlets = open(backend.settings());
+    outlets.span(span(&process(1, "worker"), 1));
+    let next = || backend.received.recv_timeout(PATIENCE).expect("a request");
+    next();
+    let refused = Instant::now();
+    next();
+    assert!(
+        refused.elapsed() >= Duration::from_millis(1400),
+        "{:?}",
+        refused.elapsed()
+    );
+    assert_eq!(outlets.shutdown(PATIENCE).exported, 1);
+}
+
 #[test]
 fn a_backend_that_is_unavailable_at_first_gets_every_span() {
     let backend = Backend::start(|number, _| match number {
         0 => Err(Status::unavailable("warming up")),
-        1 => Err(Status::resource_exhausted("rate limit")),
+        1 => Err(Status::with_details(
+            Code::ResourceExhausted,
+            "rate limit",
+            RETRY_AT_ONCE.into(),
+        )),
         _ => Ok(taken()),
     });
     let report = sent_to(&backend, 20);
@@ -179,6 +212,8 @@ fn a_refusal_is_told_with_its_remedy_and_without_secrets() {
         ),
         (Code::Unimplemented, "OTLP receiver for gRPC"),
         (Code::InvalidArgument, "InvalidArgument (bad key [redacted])"),
+        // Without a word on when there will be room again.
+        (Code::ResourceExhausted, "ResourceExhausted (bad key [redacted])"),
     ] {
         let backend = Backend::start(move |_, _| Err(Status::new(code, "bad key sk-live-12345")));
         let report = sent_to(&backend, 4);
