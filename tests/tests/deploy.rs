@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tracer_tests::environment::{deploy_tool, workspace};
+use tracer_tests::environment::{deploy_tool, geophone, workspace};
 
 /// Kubernetes from the oldest that has `appArmorProfile` to the newest whose schemas are published.
 const VERSIONS: [&str; 3] = ["1.30", "1.34", "1.37"];
@@ -104,8 +104,12 @@ fn has_the_least_rights_and_is_watched(objects: &[Value]) {
     assert_eq!(account["automountServiceAccountToken"], false);
     // They would be variables that begin as geophone's own do.
     assert_eq!(pod["enableServiceLinks"], false);
-    for other in ["hostNetwork", "hostIPC", "volumes"] {
+    for other in ["hostNetwork", "hostIPC"] {
         assert_eq!(pod[other], Value::Null, "{other}");
+    }
+    // Nothing of the node.
+    for volume in pod["volumes"].as_array().into_iter().flatten() {
+        assert!(volume["configMap"].is_object(), "{volume}");
     }
     let container = &pod["containers"][0];
     for (probe, path) in PROBES {
@@ -217,6 +221,82 @@ fn the_values_of_the_chart_reach_the_pod() -> Result<()> {
     assert_eq!(
         of_kind(&objects, "ClusterRole")["metadata"]["name"],
         "geophone-second"
+    );
+    Ok(())
+}
+
+/// What geophone says of the settings that an object has.
+fn config_check(object: &Value) -> Result<String> {
+    let text = object["data"]["geophone.toml"]
+        .as_str()
+        .context("there are no settings")?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("geophone.toml");
+    std::fs::write(&file, text)?;
+    said(Command::new(geophone()?).args(["config", "check"]).arg(&file))?;
+    Ok(text.to_owned())
+}
+
+#[test]
+fn the_settings_of_the_chart_are_a_file_that_geophone_reads() -> Result<()> {
+    let example = deploy("geophone.toml");
+    let chart = |file: &std::path::Path| -> Result<String> {
+        said(
+            Command::new(deploy_tool("helm")?)
+                .args(["template", "geophone"])
+                .arg(deploy("helm/geophone"))
+                .args(["--namespace", "tracing", "--set-file"])
+                .arg(format!("config={}", file.display())),
+        )
+    };
+    let manifest = chart(&example)?;
+    is_valid(&manifest)?;
+    let objects = objects(&manifest)?;
+    has_the_least_rights_and_is_watched(&objects);
+    let settings = of_kind(&objects, "ConfigMap");
+    assert_eq!(
+        config_check(settings)?.trim_end(),
+        std::fs::read_to_string(&example)?.trim_end()
+    );
+    let pod = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"];
+    assert_eq!(
+        pod["volumes"][0]["configMap"]["name"],
+        settings["metadata"]["name"]
+    );
+    assert_eq!(
+        pod["containers"][0]["volumeMounts"][0]["mountPath"],
+        "/etc/geophone"
+    );
+
+    // Other settings, another pod: the nodes are rolled.
+    let directory = tempfile::tempdir()?;
+    let other = directory.path().join("other.toml");
+    std::fs::write(&other, "[content]\ncapture = \"span\"\n")?;
+    let manifest = chart(&other)?;
+    insta::assert_snapshot!("helm_with_settings", manifest);
+    let checksum = |objects: &[Value]| {
+        let pod = &of_kind(objects, "DaemonSet")["spec"]["template"];
+        pod["metadata"]["annotations"]["checksum/settings"].clone()
+    };
+    let others = self::objects(&manifest)?;
+    assert_ne!(checksum(&others), checksum(&objects));
+    config_check(of_kind(&others, "ConfigMap"))?;
+    Ok(())
+}
+
+#[test]
+fn the_settings_of_the_manifests_are_a_file_that_geophone_reads() -> Result<()> {
+    let objects = objects(&kustomize("kubernetes")?)?;
+    let maps = objects.iter().filter(|object| object["kind"] == "ConfigMap");
+    let settings = maps
+        .into_iter()
+        .find(|map| map["data"]["geophone.toml"].is_string());
+    let settings = settings.context("there are no settings")?;
+    config_check(settings)?;
+    let pod = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"];
+    assert_eq!(
+        pod["volumes"][0]["configMap"]["name"],
+        settings["metadata"]["name"]
     );
     Ok(())
 }

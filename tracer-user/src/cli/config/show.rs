@@ -95,13 +95,23 @@ fn in_json(rows: &[Row]) -> String {
                 "value": row.shown(),
                 "default": row.key.default,
                 "origin": row.origins.iter().map(origin).collect::<Vec<_>>(),
+                "type": row.kind,
+                "what": row.key.what,
+                "example": row.key.example,
                 "flag": row.key.flag,
-                "variable": row.key.variable(),
+                "variables": variables(row),
                 "reloadable": row.key.reload == Reload::Now,
             })
         })
         .collect();
     format!("{:#}\n", serde_json::Value::Array(rows))
+}
+
+/// The variables of a setting, the one that goes first first.
+fn variables(row: &Row) -> Vec<String> {
+    let own = row.has_variable.then(|| row.key.variable());
+    let shared = row.key.variables.iter().rev().map(|name| (*name).to_owned());
+    own.into_iter().chain(shared).collect()
 }
 
 fn origin(origin: &Origin) -> serde_json::Value {
@@ -163,5 +173,128 @@ impl Tables {
             self.table = table;
         }
         name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn workspace(path: &str) -> String {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        fs::read_to_string(root.join(path)).expect(path)
+    }
+
+    #[test]
+    fn the_example_is_what_geophone_writes() {
+        let path = "deploy/geophone.toml";
+        assert_eq!(
+            workspace(path),
+            example_file(),
+            "`cargo run -- config example > {path}` writes it anew"
+        );
+    }
+
+    #[test]
+    fn every_example_in_it_can_be_used() {
+        let set = example_file().replace("\n# ", "\n").replace("\n\n", "\n");
+        let lines = set
+            .lines()
+            .filter(|line| line.starts_with('[') || line.contains(" = "));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        assert_eq!(settings::mistakes(&text), "", "{text}");
+        assert!(text.matches(" = ").count() >= Settings::default().rows().len());
+    }
+
+    #[test]
+    fn every_setting_has_its_row_in_the_documentation() {
+        let page = workspace("docs/configuration.md");
+        let code = |text: &str| format!("`{text}`");
+        for row in Settings::default().rows() {
+            let (table, _) = row.key.path.rsplit_once('.').unwrap_or_default();
+            assert!(page.contains(&format!("`[{table}]`")), "{table} has no place");
+            if table.contains('.') {
+                continue;
+            }
+            let line = page
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{}` |", row.key.path)));
+            let line = line.unwrap_or_else(|| panic!("{} is not told of", row.key.path));
+            let default = row.key.default;
+            let is_literal = format!("x = {default}").parse::<toml::Table>().is_ok();
+            let wanted = [
+                row.kind.clone(),
+                if is_literal {
+                    code(default)
+                } else {
+                    default.to_owned()
+                },
+            ];
+            let others = row.key.variables.iter().copied().chain(row.key.flag).map(code);
+            for wanted in wanted.into_iter().chain(others) {
+                assert!(
+                    line.contains(&format!("| {wanted}")) || line.contains(&format!(", {wanted}")),
+                    "{wanted}: {line}"
+                );
+            }
+            let reload = match row.key.reload {
+                Reload::Now => "| yes |",
+                Reload::AtStart => "| at the next start |",
+            };
+            assert!(line.ends_with(reload), "{line}");
+        }
+        // And none that there is not.
+        let rows = Settings::default().rows();
+        for line in page.lines().filter(|line| line.starts_with("| `")) {
+            let path = line.split('`').nth(1).unwrap_or_default();
+            assert!(rows.iter().any(|row| row.key.path == path), "{path} is none");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let secrets = [
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20canary"),
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "https://canary:canary@backend.example/otlp?token=canary",
+            ),
+            ("GEOPHONE_OTLP_LOGS_HEADERS", "x-api-key=canary"),
+            ("GEOPHONE_OTLP_TRACES_ENDPOINT", "user:canary@backend:4317"),
+        ];
+        let rows = Settings::of(&[], &secrets).expect("fine").rows();
+        for shown in [in_columns(&rows), in_toml(&rows), in_json(&rows)] {
+            assert!(!shown.contains("canary"), "{shown}");
+            assert!(shown.contains("https://backend.example/otlp"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_settings_for_people_and_as_a_file() {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+            (
+                "OTEL_SEMCONV_STABILITY_OPT_IN",
+                "http/dup,gen_ai_latest_experimental",
+            ),
+            ("GEOPHONE_REDACTION_BUILTIN", "email,jwt"),
+            ("GEOPHONE_REDACTION_PATTERNS", "CUST-\\d{1,9}\n[A-Z]{2},x"),
+            ("GEOPHONE_OTLP_METRICS_ENDPOINT", "http://mimir/otlp/v1/metrics"),
+        ];
+        let flags = [
+            "--redact",
+            "iban",
+            "--prometheus",
+            "9464",
+            "--tool-loop=false",
+            "-v",
+        ];
+        let rows = Settings::of(&flags, &variables).expect("fine").rows();
+        insta::assert_snapshot!("columns", in_columns(&rows));
+        insta::assert_snapshot!("file", in_toml(&rows));
+        assert_eq!(settings::mistakes(&in_toml(&rows)), "");
     }
 }

@@ -37,6 +37,8 @@ pub(super) use problem::Problems;
 pub(super) use rows::Row;
 pub(super) use setting::{Origin, Setting};
 pub(super) use tables::{Table, Tables};
+#[cfg(test)]
+pub(super) use tests::mistakes;
 pub(super) use value::{Scalar, Type, Value};
 pub(super) use values::{
     BuiltinRule, FilePath, Interval, LogExporter, LogFilter, MetricExporter, NamedRule, PATH, PATTERN,

@@ -312,6 +312,10 @@ impl std::fmt::Debug for OtlpHeaders {
 }
 
 impl Value for OtlpHeaders {
+    fn kind() -> String {
+        "table or string".to_owned()
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Vec<Wrong>> {
         let wrong = |value: &Spanned<DeValue<'_>>, what: &str| Wrong {
             span: value.span(),

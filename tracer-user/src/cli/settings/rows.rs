@@ -10,6 +10,10 @@ use super::{Settings, Visitor};
 pub(in crate::cli) struct Row {
     /// Which it is.
     pub(in crate::cli) key: &'static Key,
+    /// Its type in the file.
+    pub(in crate::cli) kind: String,
+    /// Whether a variable can say it: a list of tables is beyond one.
+    pub(in crate::cli) has_variable: bool,
     /// Its value; `None` for the default.
     value: Option<toml::Value>,
     /// Who gave it; several where layers add up.
@@ -52,11 +56,12 @@ impl Row {
 
 /// An address without user, password and query.
 fn without_secrets(address: &str) -> String {
-    let Ok(mut url) = reqwest::Url::parse(address) else {
-        return NOT_SHOWN.to_owned();
+    let parsed = reqwest::Url::parse(address).ok();
+    let Some(mut url) = parsed.filter(|url| matches!(url.scheme(), "http" | "https")) else {
+        let hides_something = address.contains(['@', '?']);
+        return if hides_something { NOT_SHOWN } else { address }.to_owned();
     };
-    let hidden = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
-    if !hidden {
+    if url.username().is_empty() && url.password().is_none() && url.query().is_none() {
         return address.to_owned();
     }
     url.set_query(None);
@@ -85,6 +90,8 @@ impl Visitor for Rows {
         });
         self.0.push(Row {
             key,
+            kind: T::kind(),
+            has_variable: T::from_text("").is_some(),
             value,
             origins: counts.iter().map(|(origin, _)| origin.clone()).collect(),
         });

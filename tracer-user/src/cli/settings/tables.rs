@@ -24,6 +24,10 @@ pub(in crate::cli) trait Table: Clone + Serialize + DeserializeOwned {
 }
 
 impl<T: Table> Value for Tables<T> {
+    fn kind() -> String {
+        "list of tables".to_owned()
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Vec<Wrong>> {
         let DeValue::Array(tables) = value.get_ref() else {
             return Err(vec![Wrong {

@@ -8,6 +8,9 @@ use toml::de::DeValue;
 
 /// What a setting may be.
 pub(in crate::cli) trait Value: Clone {
+    /// Its type in the file, in words.
+    fn kind() -> String;
+
     /// Reads what stands in the file; otherwise everything that is wrong with it.
     fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Vec<Wrong>>;
 
@@ -69,7 +72,22 @@ pub(in crate::cli) enum Type {
     String,
 }
 
+impl Type {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Integer => "integer",
+            Self::String => "string",
+        }
+    }
+}
+
 impl<T: Scalar> Value for T {
+    fn kind() -> String {
+        let types: Vec<&str> = T::TYPES.iter().map(|kind| kind.name()).collect();
+        types.join(" or ")
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Vec<Wrong>> {
         let wrong = |what| {
             vec![Wrong {
@@ -116,6 +134,10 @@ impl<T: Scalar> Value for T {
 }
 
 impl<T: Scalar> Value for Vec<T> {
+    fn kind() -> String {
+        format!("list of {}s", <T as Value>::kind())
+    }
+
     fn from_toml(value: &Spanned<DeValue<'_>>) -> Result<Self, Vec<Wrong>> {
         let DeValue::Array(items) = value.get_ref() else {
             return Err(vec![Wrong {
