@@ -63,7 +63,7 @@ enum Task {
     /// Lets processes of many kinds come and go under one geophone for ten minutes: nothing may be missing, nothing may be left
     /// behind. Prints what it cost. Needs root.
     Soak {
-        /// Three minutes.
+        /// Three minutes, with the geophone of the tests.
         #[arg(long)]
         quick: bool,
         /// So long.

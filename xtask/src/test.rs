@@ -6,7 +6,7 @@ use crate::command::{cargo, run, say, target};
 use crate::setup::setup;
 
 /// What is off by default and tested all the same.
-const FEATURES: &str = "tracer-user/k8s";
+pub(crate) const FEATURES: &str = "tracer-user/k8s";
 
 /// Everything that `cargo test` knows, with the binaries that the end-to-end tests start built before.
 pub(crate) fn run_all() -> Result<()> {

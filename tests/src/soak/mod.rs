@@ -51,6 +51,8 @@ const STARTING: (u32, u32) = (2, 3);
 
 /// Does it, and tells `say` how it goes.
 pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Report> {
+    // For as long as this is held the kernel measures how long programs run. It may be too old for that.
+    let _measured = aya::sys::enable_stats(aya::sys::Stats::RunTime).ok();
     let service = Service::start(&plan.fake)?;
     let mut tracer = Tracer::attach(&plan.geophone)?;
     let crowd = Crowd::new(plan, service.facts())?;
@@ -99,7 +101,7 @@ fn one_round(
 ) -> Result<Round> {
     let length = plan.time / plan.rounds.max(2);
     let begin = Instant::now();
-    let before = tracer.cpu_seconds()?;
+    let before = tracer.reading()?;
     let (part, of) = STARTING;
     let lives = crowd.live_until(begin + length * part / of)?;
     let calls = lives.iter().map(|life| life.calls).sum();
@@ -122,7 +124,8 @@ fn one_round(
         brief: fated(Fate::Brief),
         streams: served,
         cut,
-        cpu_seconds: reading.cpu_seconds - before,
+        cpu_seconds: reading.cpu_seconds - before.cpu_seconds,
+        kernel_seconds: reading.kernel_seconds - before.kernel_seconds,
         reading,
         findings,
     })

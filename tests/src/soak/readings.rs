@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -23,6 +24,8 @@ pub(super) struct Reading {
     pub(super) kernel_objects: u64,
     /// Time on a processor since it began.
     pub(super) cpu_seconds: f64,
+    /// Time of its programs in the kernel on processors, if that is measured.
+    pub(super) kernel_seconds: f64,
     /// Probes in place.
     pub(super) probes: u64,
     /// What it remembers, and what the programs in the kernel do.
@@ -51,6 +54,7 @@ impl Reading {
             files: links.len() as u64,
             kernel_objects: links.iter().filter(bpf).count() as u64,
             cpu_seconds: cpu_seconds(pid)?,
+            kernel_seconds: kernel_seconds(pid)?,
             probes,
             tables,
         })
@@ -69,6 +73,18 @@ fn cpu_seconds(pid: u32) -> Result<f64> {
         .sum::<Result<u32, _>>()?;
     let ticks_per_second = u32::try_from(rustix::param::clock_ticks_per_second())?;
     Ok(f64::from(ticks) / f64::from(ticks_per_second))
+}
+
+/// Time that the programs have run which a process holds open (`bpf_prog_show_fdinfo` of `kernel/bpf/syscall.c`).
+fn kernel_seconds(pid: u32) -> Result<f64> {
+    let mut nanoseconds = 0;
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
+        // A file that was closed meanwhile says nothing.
+        let about = fs::read_to_string(entry?.path()).unwrap_or_default();
+        let field = about.lines().find_map(|line| line.strip_prefix("run_time_ns:"));
+        nanoseconds += field.map_or(Ok(0), |field| field.trim().parse::<u64>())?;
+    }
+    Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
 }
 
 /// Of all metrics those that must come back to where they were.

@@ -25,6 +25,8 @@ pub(super) struct Round {
     pub(super) cut: usize,
     /// Time of the tracer on a processor.
     pub(super) cpu_seconds: f64,
+    /// Time of its programs in the kernel.
+    pub(super) kernel_seconds: f64,
     /// What it held when all had ended.
     pub(super) reading: Reading,
     /// What is wrong.
@@ -123,6 +125,7 @@ impl Report {
         let sum = |of: fn(&Round) -> usize| self.rounds.iter().map(of).sum::<usize>();
         let seconds: f64 = self.rounds.iter().map(|round| round.seconds).sum();
         let cpu: f64 = self.rounds.iter().map(|round| round.cpu_seconds).sum();
+        let kernel: f64 = self.rounds.iter().map(|round| round.kernel_seconds).sum();
         let memory = |reading: Option<&Reading>| reading.map_or(0.0, |reading| mebibytes(reading.memory_kib));
         let peak = self
             .last
@@ -144,6 +147,10 @@ impl Report {
                 "CPU of the tracer: {:.1} % of one core, {:.2} s for 1000 streams",
                 100.0 * cpu / seconds,
                 1000.0 * cpu / count(sum(|round| round.streams))
+            ),
+            format!(
+                "CPU of its programs in the kernel: {:.2} s for 1000 streams",
+                1000.0 * kernel / count(sum(|round| round.streams))
             ),
             format!(
                 "memory of the tracer: {:.1} MiB before the first round, {:.1} after it, {:.1} after the last, {peak:.1} at most",
@@ -178,6 +185,7 @@ impl Round {
             streams,
             cut,
             cpu_seconds,
+            kernel_seconds: _,
             reading,
             findings,
         } = self;

@@ -96,11 +96,8 @@ impl Tracer {
         Ok(spans)
     }
 
-    pub(super) fn cpu_seconds(&self) -> Result<f64> {
-        Ok(self.reading()?.cpu_seconds)
-    }
-
-    fn reading(&self) -> Result<Reading> {
+    /// What it holds now.
+    pub(super) fn reading(&self) -> Result<Reading> {
         Reading::take(self.program.pid(), &self.address)
             .with_context(|| format!("geophone said:\n{}", self.program.stderr()))
     }
