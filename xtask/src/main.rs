@@ -4,8 +4,10 @@ mod bench;
 mod command;
 mod demo;
 mod ebpf;
+mod fake;
 mod fixtures;
 mod fuzz;
+mod image;
 mod setup;
 mod soak;
 mod test;
@@ -55,6 +57,13 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Builds the container image and runs it as the pod does: its size, how soon it is ready, and a call that it traces in a
+    /// container of another image. Needs root, and docker or podman.
+    Image {
+        /// Where no registry can be reached: make the base images of Debian's packages (mmdebstrap) and this toolchain.
+        #[arg(long)]
+        bootstrap: bool,
+    },
     /// Checks the rules of the house: layering, where unsafe and attribute names may stand, file sizes.
     Tidy,
     /// Installs what the end-to-end tests and the demonstration need: pinned Python environments, curl, node, Go, tshark,
@@ -84,6 +93,7 @@ fn main() -> ExitCode {
         Task::Ebpf { check: true } => ebpf::check(),
         Task::Fixtures { names, program } => fixtures::run_it(&names, program.as_deref()),
         Task::Fuzz { seconds } => fuzz::run_it(seconds),
+        Task::Image { bootstrap } => image::run_it(bootstrap),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::setup()
             .map(|environment| command::say(&format!("ready: {}", environment.python.display()))),
