@@ -6,6 +6,7 @@
 //! of them come and go for minutes. Nothing here calls code of
 //! geophone itself: what a span should say is derived a second time, from what the fake served.
 
+pub mod api_server;
 pub mod asker;
 pub mod calls;
 pub mod cgroup;

@@ -1,14 +1,10 @@
 //! A pod on a node, as far as geophone can tell: a control group of that name, and an API server that knows the pod.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tracer_tests::api_server::{Cluster, NODE, asks_api_servers, namespace};
 use tracer_tests::calls::{CLAUDE, Call};
 use tracer_tests::cgroup::ControlGroup;
 use tracer_tests::client::{Client, Kind};
@@ -18,7 +14,6 @@ use tracer_tests::fake::{FakeBedrock, Operation, Options};
 use tracer_tests::harness::Agent;
 use tracer_tests::program::DEADLINE;
 
-const NODE: &str = "node-3";
 const UID: &str = "7b1f0d52-8a44-4c1e-9d0e-2f6f6f3b9a10";
 const CONTAINER: &str = "51aa7be3d1c04f6c9b3e8f0a2d4c6e8f90b1a2c3d4e5f60718293a4b5c6d7e8f";
 
@@ -40,70 +35,9 @@ fn pod() -> Value {
     })
 }
 
-/// An API server that lists the pod and then has nothing more to say, and the kubeconfig that leads to it.
-fn api_server(directory: &Path) -> Result<PathBuf> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let server = format!("http://{}", listener.local_addr()?);
-    thread::spawn(move || {
-        let mut watches = Vec::new();
-        for stream in listener.incoming().flatten() {
-            // A client that goes away is no concern of a server.
-            if let Ok(Some(watch)) = answer(stream) {
-                watches.push(watch);
-            }
-        }
-    });
-    let kubeconfig = directory.join("kubeconfig.json");
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
-        "clusters": [{"name": "here", "cluster": {"server": server}}],
-        "users": [{"name": "here", "user": {}}]
-    });
-    fs::write(&kubeconfig, config.to_string())?;
-    Ok(kubeconfig)
-}
-
-/// Answers one request; the stream of a watch stays open.
-fn answer(mut stream: TcpStream) -> std::io::Result<Option<TcpStream>> {
-    let mut request = String::new();
-    let mut reader = BufReader::new(stream.try_clone()?);
-    while reader.read_line(&mut request)? > 2 {}
-    if request.contains("watch=true") {
-        stream.write_all(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
-        )?;
-        return Ok(Some(stream));
-    }
-    let list = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "1"}, "items": [pod()]});
-    let body = list.to_string();
-    let length = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )?;
-    Ok(None)
-}
-
-/// Whether this geophone was built to ask API servers; says loudly when it was not.
-fn asks_api_servers() -> Result<bool> {
-    let help = Command::new(geophone()?).args(["run", "--help"]).output()?;
-    let asks = String::from_utf8_lossy(&help.stdout).contains("--kubernetes-node");
-    if !asks {
-        // Not eprintln: the test harness would swallow it, since the test passes.
-        writeln!(
-            std::io::stderr().lock(),
-            "\n*** NOT RUN: spans of a pod: geophone was built without the feature k8s (`cargo xtask test` builds it) ***\n"
-        )?;
-    }
-    Ok(asks)
-}
-
 #[test]
 fn spans_of_a_process_in_a_pod_name_the_pod() -> Result<()> {
-    if !can_trace() || !asks_api_servers()? {
+    if !can_trace() || !asks_api_servers("spans of a pod")? {
         return Ok(());
     }
     let directory = tempfile::tempdir()?;
@@ -114,10 +48,14 @@ fn spans_of_a_process_in_a_pod_name_the_pod() -> Result<()> {
     ))?;
     let mut client = Client::start(Kind::Boto3, &fake)?;
     group.take(client.pid())?;
+    let cluster = Cluster {
+        pods: vec![pod()],
+        namespaces: vec![namespace("agents", &json!({}))],
+    };
     let mut run = Command::new(geophone()?);
     run.args(["run", "--format", "otlp-json"])
         .env("NODE_NAME", NODE)
-        .env("KUBECONFIG", api_server(directory.path())?);
+        .env("KUBECONFIG", cluster.serve(directory.path())?);
     let agent = Agent::start(&mut run)?;
     let calls = [Call::new(Operation::Converse, CLAUDE, &Scenario::default())];
     let pid = client.pid();

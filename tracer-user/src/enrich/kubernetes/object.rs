@@ -96,8 +96,8 @@ pub(super) fn resource() -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"))
 }
 
-/// A namespace on the wire: its metadata alone.
-pub(super) type NamespaceObject = Object<NotUsed, NotUsed>;
+/// A namespace on the wire: its metadata alone, whatever else comes or does not.
+pub(super) type NamespaceObject = Object<Option<NotUsed>, NotUsed>;
 
 /// Where namespaces are found: `/api/v1/namespaces`.
 pub(super) fn namespace_resource() -> ApiResource {

@@ -181,7 +181,8 @@ async fn listen<K>(
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                if is_away {
+                // That a list is asked for says nothing yet.
+                if is_away && !matches!(event, Event::Init) {
                     tracing::info!("the API server tells of {what} again");
                     is_away = false;
                 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Entry, PodObject};
+use super::{Entry, PodObject, namespace};
 use crate::event::pod::{Container, WorkloadKind};
 
 fn entry(pod: Value) -> Entry {
@@ -204,4 +204,21 @@ fn anything_but_true_takes_away() {
         pod["metadata"]["annotations"] = json!({"geophone.dev/trace": word});
         assert_eq!(entry(pod).pod.wishes.untraced, taken_away, "{word:?}");
     }
+}
+
+#[test]
+fn a_namespace_is_its_name_and_what_its_annotations_wish() {
+    let told = |object: Value| namespace(serde_json::from_value(object).unwrap()).unwrap();
+    let (name, wishes) = told(json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "agents", "annotations": {"geophone.dev/content": "false", "owner": "a-team"}},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"}
+    }));
+    assert_eq!(name, "agents");
+    assert!(wishes.without_content && !wishes.untraced);
+    let (_, wishes) =
+        told(json!({"metadata": {"name": "quiet", "annotations": {"geophone.dev/trace": "false"}}}));
+    assert!(wishes.untraced, "nothing but its metadata was sent");
 }
