@@ -43,9 +43,25 @@ fn help_says_what_can_be_done() {
 }
 
 #[test]
+fn help_is_a_command_too() {
+    let asked = |arguments: &[&str]| {
+        let output = run(geophone().args(arguments));
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        text(&output.stdout)
+    };
+    assert_eq!(asked(&["help"]), asked(&["--help"]));
+    assert_eq!(asked(&["help", "top"]), asked(&["top", "--help"]));
+}
+
+#[test]
 fn bad_usage_is_exit_code_2_and_says_what_is_wrong() {
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 22] = [
         (&[], "Usage: geophone"),
+        (&["repaly"], "a similar subcommand exists: 'replay'"),
+        (
+            &["run", "--promethues", "9464"],
+            "similar argument exists: '--prometheus'",
+        ),
         (&["attach"], "--pid <PID>"),
         (&["attach", "--pid", "0"], "0 is not in 1..=4194304"),
         (&["attach", "--pid", "self"], "invalid digit"),

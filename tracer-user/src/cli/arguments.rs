@@ -22,12 +22,7 @@ use crate::genai::ContentLimit;
 ///
 /// Kernel probes on the plaintext side of TLS see every call; each becomes an OpenTelemetry gen_ai span.
 #[derive(Debug, Clone, Parser)]
-#[command(
-    name = "geophone",
-    version,
-    max_term_width = 110,
-    disable_help_subcommand = true
-)]
+#[command(name = "geophone", version, max_term_width = 110)]
 pub(super) struct Arguments {
     /// What to do.
     #[command(subcommand)]
