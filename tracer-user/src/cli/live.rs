@@ -458,7 +458,7 @@ fn exit_code_of(status: ExitStatus) -> u8 {
 }
 
 /// For somebody who sits and waits. Elsewhere the log has it, for programs that wait until the probes are in place.
-fn hint(text: &str) {
+pub(super) fn hint(text: &str) {
     if io::stderr().is_terminal() {
         note(format_args!("{text}"));
     } else {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::flight::Flight;
-use super::seen::{Outcome, Seen};
+use super::seen::{Outcome, Seen, place};
 use super::table::Group;
 use super::words::{amount, brief, dollars, noun, rate};
 use super::{figures::Figures, seen::UNKNOWN};
@@ -345,9 +345,11 @@ impl CallRow<'_> {
             outcome.to_owned(),
             note,
         ];
-        if let Self::Span(seen) = self {
-            texts.extend(seen.place().map(str::to_owned));
-        }
+        let resource = match self {
+            Self::Flight(flight, ..) => &flight.resource,
+            Self::Span(seen) => &seen.resource,
+        };
+        texts.extend(place(resource).map(|(_, text)| text.to_owned()));
         texts
     }
 

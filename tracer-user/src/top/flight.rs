@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::seen::{UNKNOWN, name};
 use crate::bedrock::UnderWay;
-use crate::enrich::Resources;
+use crate::enrich::{Resource, Resources};
 use crate::event::{ConnectionKey, Monotonic, Process, ProcessKey};
 use crate::http::{ExchangeNumber, Phase};
 
@@ -29,6 +29,8 @@ pub struct Flight {
     pub service: Arc<str>,
     /// Process.
     pub process: ProcessKey,
+    /// What is known of the process.
+    pub(super) resource: Arc<Resource>,
     /// Session, as far as it is known before the answer.
     pub session: Option<Arc<str>>,
     /// AWS's name of the operation.
@@ -52,15 +54,16 @@ pub struct Flight {
 }
 
 impl Flight {
-    fn new(key: FlightKey, call: &UnderWay<'_>, process: &Arc<Process>, resources: &mut Resources) -> Self {
+    fn new(key: FlightKey, call: &UnderWay<'_>, process: &Arc<Process>, own: &Arc<Resource>) -> Self {
         let resource = &call.route.resource;
         let target = resource.model.as_deref().or(resource.agent.as_deref());
         let target = target.or(resource.knowledge_base.as_deref());
         Self {
             key,
             model: name(target.unwrap_or(UNKNOWN)),
-            service: name(&resources.of(process).service_name),
+            service: name(&own.service_name),
             process: process.key,
+            resource: Arc::clone(own),
             session: None,
             operation: call.route.operation.name(),
             region: call.route.region.as_deref().map(name),
@@ -74,7 +77,12 @@ impl Flight {
         }
     }
 
-    fn update(&mut self, call: &UnderWay<'_>, now: Monotonic) {
+    fn update(&mut self, call: &UnderWay<'_>, own: &Arc<Resource>, now: Monotonic) {
+        // Its pod may become known while a call is under way.
+        if !Arc::ptr_eq(&self.resource, own) {
+            self.service = name(&own.service_name);
+            self.resource = Arc::clone(own);
+        }
         self.streaming = call.streaming;
         self.phase = call.phase;
         self.first_chunk = call.first_chunk;
@@ -139,10 +147,11 @@ impl Flights {
                 continue;
             }
             let key = (call.connection, call.exchange);
+            let own = resources.of(&process);
             let mut flight = before
                 .remove(&key)
-                .unwrap_or_else(|| Flight::new(key, &call, &process, resources));
-            flight.update(&call, now);
+                .unwrap_or_else(|| Flight::new(key, &call, &process, &own));
+            flight.update(&call, &own, now);
             self.shown.insert(key, flight);
         }
     }

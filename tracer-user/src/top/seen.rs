@@ -99,19 +99,6 @@ impl Seen {
         (self.span.trace_id, self.span.span_id)
     }
 
-    /// Where its process runs: container, pod, namespace and the like.
-    pub(super) fn place(&self) -> impl Iterator<Item = &str> {
-        let tells_place = |key: &str| PLACES.iter().any(|prefix| key.starts_with(prefix));
-        self.resource
-            .attributes
-            .iter()
-            .filter(move |attribute| tells_place(&attribute.key))
-            .filter_map(|attribute| match &attribute.value {
-                Value::String(text) => Some(text.as_ref()),
-                Value::Int(_) | Value::Double(_) | Value::Bool(_) | Value::Strings(_) => None,
-            })
-    }
-
     /// Output tokens a second, from the first piece of a streamed answer on.
     #[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
     pub fn tokens_a_second(&self) -> Option<f64> {
@@ -179,6 +166,19 @@ impl Facts {
             note: name(&note),
         }
     }
+}
+
+/// Where a process runs: container, pod, namespace and the like.
+pub(super) fn place(resource: &Resource) -> impl Iterator<Item = (&str, &str)> {
+    let tells_place = |key: &str| PLACES.iter().any(|prefix| key.starts_with(prefix));
+    resource
+        .attributes
+        .iter()
+        .filter(move |attribute| tells_place(&attribute.key))
+        .filter_map(|attribute| match &attribute.value {
+            Value::String(text) => Some((attribute.key.as_ref(), text.as_ref())),
+            Value::Int(_) | Value::Double(_) | Value::Bool(_) | Value::Strings(_) => None,
+        })
 }
 
 /// A name as it can be shown: cleaned, and not beyond [`NAME_MAX`].

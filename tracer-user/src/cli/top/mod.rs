@@ -12,6 +12,7 @@ use ratatui::crossterm::event::Event;
 
 use super::arguments::Top;
 use super::failure::Failure;
+use super::live::hint;
 use super::signals::{HangUp, Meant, Signals};
 use super::spans::Outcome;
 use super::{note, prices, settings, summary};
@@ -39,6 +40,9 @@ pub(super) fn watch(options: &Top, told: &settings::Settings, log: &HeldLog) -> 
         let remedy = "check the limits on threads and open files (ulimit -a)";
         Failure::new("cannot listen for signals", error, remedy)
     })?;
+    if options.file.is_none() {
+        hint("putting probes in place…");
+    }
     let feed = Feed::open(options, told)?;
     let mut watch = Watch {
         pipeline: Pipeline::new(settings),

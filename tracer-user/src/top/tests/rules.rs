@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::{MILLISECOND, NOVA, NOW, SONNET, TITAN, api, busy, call, live, press, route, under_way, worker};
-use crate::event::Monotonic;
+use crate::event::pod::Pod;
+use crate::event::{Monotonic, Process};
 use crate::top::columns::{CallColumn, Column, GroupColumn};
 use crate::top::{Flow, Group, Model};
 
@@ -114,7 +115,8 @@ fn a_filter_holds_while_it_is_typed_and_can_be_taken_back() {
     for (typed, count) in [
         ("4242", 5),
         ("checkout", 4),
-        ("node-3 nova", 3),
+        ("node-3 nova", 4),
+        ("node-3 flight", 2),
         ("sess-7f3a", 1),
         ("flight", 2),
         ("incomplete", 1),
@@ -123,6 +125,34 @@ fn a_filter_holds_while_it_is_typed_and_can_be_taken_back() {
         assert_eq!(models(&model).len(), count, "{typed}");
         press(&mut model, "\u{1b}");
     }
+}
+
+#[test]
+fn a_call_in_flight_is_found_by_its_pod_once_that_is_known() {
+    let mut model = live();
+    let route = route(NOVA);
+    let look = |model: &mut Model, process: &Arc<Process>| {
+        let call = (Arc::clone(process), under_way(process, 1, &route, 300, 0));
+        model.look(NOW, std::iter::once(call));
+    };
+    let process = worker();
+    look(&mut model, &process);
+    press(&mut model, "/agents\n");
+    assert!(models(&model).is_empty());
+    let pod = Pod {
+        namespace: "agents".to_owned(),
+        name: "chat-7d9f4-x2x7c".to_owned(),
+        ..Pod::default()
+    };
+    let in_a_pod = Process {
+        pod: Some(Arc::new(pod)),
+        ..Process::clone(&process)
+    };
+    look(&mut model, &Arc::new(in_a_pod));
+    assert_eq!(models(&model), [NOVA]);
+    press(&mut model, "\n");
+    let shown = super::screen(&mut model, 80, 24);
+    assert!(shown.contains("k8s.pod.name"), "{shown}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ratatui::style::Style;
 use super::super::columns::outcome_name;
 use super::super::flight::FlightKey;
 use super::super::model::Model;
-use super::super::seen::{Outcome, Seen};
+use super::super::seen::{Outcome, Seen, place};
 use super::super::words::{brief, rate};
 use super::{DIM, FAILED, GUTTER, STRONG, WARNING, choose, put, width_of};
 use crate::export::text::{clean, clock, date, duration, hexadecimal};
@@ -189,6 +189,7 @@ pub(super) fn flight_lines(model: &Model, key: FlightKey) -> Vec<Line> {
         lines.push(Line::new("chunks", flight.chunks.to_string()));
         lines.push(Line::new("rate", rate(flight.rate, "ch/s")));
     }
+    lines.extend(place(&flight.resource).map(|(key, text)| Line::new(&clean(key), clean(text))));
     lines
 }
 
