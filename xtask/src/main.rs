@@ -63,6 +63,9 @@ enum Task {
         /// Where no registry can be reached: make the base images of Debian's packages (mmdebstrap) and this toolchain.
         #[arg(long)]
         bootstrap: bool,
+        /// Build nothing: try the images that the last run built.
+        #[arg(long, conflicts_with = "bootstrap")]
+        built: bool,
     },
     /// Checks the rules of the house: layering, where unsafe and attribute names may stand, file sizes.
     Tidy,
@@ -93,7 +96,7 @@ fn main() -> ExitCode {
         Task::Ebpf { check: true } => ebpf::check(),
         Task::Fixtures { names, program } => fixtures::run_it(&names, program.as_deref()),
         Task::Fuzz { seconds } => fuzz::run_it(seconds),
-        Task::Image { bootstrap } => image::run_it(bootstrap),
+        Task::Image { bootstrap, built } => image::run_it(bootstrap, built),
         Task::Tidy => tidy::run(),
         Task::Setup => setup::setup()
             .map(|environment| command::say(&format!("ready: {}", environment.python.display()))),

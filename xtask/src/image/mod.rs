@@ -18,20 +18,12 @@ const IMAGE: &str = concat!("geophone:", env!("CARGO_PKG_VERSION"));
 /// An application in a container of its own.
 const CLIENT: &str = "geophone-client:trial";
 
-/// Builds both images, says how large ours is, and tries it.
-pub(crate) fn run_it(from_packages: bool) -> Result<()> {
+/// Builds both images, unless they are, says how large ours is, and tries it.
+pub(crate) fn run_it(from_packages: bool, built: bool) -> Result<()> {
     let engine = Engine::find()?;
-    let (ours, theirs) = (
-        root().join("deploy/docker/Dockerfile"),
-        root().join("tests/image/Dockerfile"),
-    );
-    if from_packages {
-        for file in [&ours, &theirs] {
-            bootstrap::bases(&engine, file)?;
-        }
+    if !built {
+        build(&engine, from_packages)?;
     }
-    engine.build(&ours, &root(), IMAGE)?;
-    engine.build(&theirs, &root().join("tests/clients"), CLIENT)?;
     run(cargo().args(["build", "--package", "tracer-tests", "--bin", "fake-bedrock"]))?;
     let python = setup::python_environment()?.python;
 
@@ -42,5 +34,20 @@ pub(crate) fn run_it(from_packages: bool) -> Result<()> {
         size.bytes / 1_000_000,
         size.compressed / 1_000_000,
     ));
+    Ok(())
+}
+
+fn build(engine: &Engine, from_packages: bool) -> Result<()> {
+    let (ours, theirs) = (
+        root().join("deploy/docker/Dockerfile"),
+        root().join("tests/image/Dockerfile"),
+    );
+    if from_packages {
+        for file in [&ours, &theirs] {
+            bootstrap::bases(engine, file)?;
+        }
+    }
+    engine.build(&ours, &root(), IMAGE)?;
+    engine.build(&theirs, &root().join("tests/clients"), CLIENT)?;
     Ok(())
 }
