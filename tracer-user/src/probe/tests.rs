@@ -4,6 +4,7 @@
 mod beginnings;
 mod calls;
 mod endings;
+mod left_alone;
 mod limits;
 mod processes;
 #[cfg(target_arch = "x86_64")]

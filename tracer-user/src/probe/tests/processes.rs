@@ -2,11 +2,14 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::super::coverage::{Coverage, Verdict};
 use super::super::{Error, Options, Scope, Tracer};
-use super::{collect, is_root, joined, pieces};
+use super::{PATIENCE, collect, is_root, joined, pieces};
 use crate::event::{Direction, ProbeEvent, ProcessKey};
+use crate::select::{Rules, SelectionSettings};
 
 /// A client and a server that talk through memory, once a line comes on standard input; a line on standard output tells
 /// that the library is there. No certificate is needed: the cipher suite does without.
@@ -111,6 +114,39 @@ fn of_two_programs_only_the_one_in_scope_is_seen() {
         .iter()
         .any(|event| matches!(event, ProbeEvent::ServerName { name, .. } if name == "bedrock.test"));
     assert!(named);
+}
+
+#[test]
+fn who_is_left_alone_by_its_command_line_gets_no_probes_until_other_rules_hold() {
+    if !is_root() {
+        return;
+    }
+    let mut bystander = python("bystander");
+    let rules = Rules::new(&SelectionSettings {
+        skip: vec!["command=* bystander".parse().unwrap()],
+        ..SelectionSettings::default()
+    });
+    let mut tracer = Tracer::start(Options {
+        rules: Arc::new(rules.unwrap()),
+        ..Options::new(Scope::Processes(vec![bystander.id()]))
+    })
+    .unwrap();
+    assert_eq!(tracer.probes(), 0, "nobody else uses the library here");
+    let verdicts: Vec<Verdict> = tracer.coverage().iter().map(Coverage::verdict).collect();
+    assert_eq!(verdicts, [Verdict::LeftAlone]);
+
+    tracer.choose(Arc::default());
+    let deadline = Instant::now() + PATIENCE;
+    while tracer.probes() == 0 {
+        assert!(Instant::now() < deadline, "no probes came");
+        tracer.poll(Duration::from_millis(100), &mut |_| {}).unwrap();
+    }
+    go(&mut bystander);
+    let events = collect(&mut tracer, until_exit(bystander.id()));
+    assert!(bystander.wait().unwrap().success());
+    let seen = processes(&events);
+    let said = said_by(&events, seen[0]);
+    assert!(said.contains(&b"question of bystander".to_vec()), "{said:?}");
 }
 
 #[test]
