@@ -4,6 +4,8 @@
 //! for events the kernel had no room for, and for files that nobody uses any more, since a probe pins a file and with it
 //! the mount of a container that has ended.
 
+mod scan;
+
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -23,13 +25,10 @@ use super::watch::{MappedFile, TaskEvent, Watch};
 use super::workers::{Done, Workers};
 use super::{Scope, maps, prescan};
 use crate::select::Rules;
+use scan::Scan;
 
 /// Time between two looks at everything.
 const SCAN_INTERVAL: Duration = PAUSE_MAX;
-/// A look at everything is done in slices of this length, so that the ring buffer is read in between.
-const SCAN_SLICE: Duration = Duration::from_millis(5);
-/// After so many looks that found no user of a file its probes are taken away. Those between the usual ones do not count.
-const UNUSED_SCANS: u32 = 2;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -97,18 +96,6 @@ pub(super) enum AttachmentState {
     Offered,
     Attached { probes: usize },
     Failed(String),
-}
-
-/// A look at everything, under way.
-#[derive(Debug)]
-struct Scan {
-    pids: Vec<u32>,
-    seen: HashSet<((u32, u32), u64)>,
-    used: HashSet<FileIdentity>,
-    /// Its time has come, and not only that of something that was refused.
-    is_usual: bool,
-    /// Some of it could not be looked at.
-    is_blind: bool,
 }
 
 /// What the result of an offer means to who reads the log.
@@ -505,101 +492,6 @@ impl Finder {
         }
         attachment.state = AttachmentState::Offered;
         found.push(Found::Attach(target));
-    }
-
-    fn pids(&self) -> io::Result<Vec<u32>> {
-        match &self.scope {
-            Followed::All => all_pids(),
-            Followed::Processes(pids) => Ok(pids.iter().copied().collect()),
-        }
-    }
-
-    fn begin_scan(&mut self, is_usual: bool) {
-        let pids = self.pids();
-        self.scan = Some(Scan {
-            pids: Vec::new(),
-            seen: HashSet::new(),
-            used: HashSet::new(),
-            is_usual,
-            is_blind: false,
-        });
-        let pids = self.unless_short(pids).unwrap_or_default();
-        if let Some(scan) = &mut self.scan {
-            scan.pids = pids;
-        }
-    }
-
-    fn go_on_scanning(&mut self, found: &mut Vec<Found>) {
-        let begin = Instant::now();
-        while let Some(scan) = &mut self.scan {
-            let Some(pid) = scan.pids.pop() else {
-                self.end_scan(found);
-                return;
-            };
-            // Asked anew: a program may have changed its command line.
-            self.bystanders.forget(pid);
-            if self.bystanders.is_one(pid) {
-                continue;
-            }
-            let mapped = maps::code_files(pid);
-            for mapped in self.unless_short(mapped).unwrap_or_default() {
-                let is_new = |scan: &mut Scan| scan.seen.insert((mapped.device, mapped.inode));
-                if self.scan.as_mut().is_some_and(is_new) {
-                    let looked = self.look_at_mapping(&mapped, found);
-                    self.used(looked);
-                }
-            }
-            if begin.elapsed() > SCAN_SLICE {
-                return;
-            }
-        }
-    }
-
-    /// Somebody uses this file.
-    fn used(&mut self, file: Option<FileIdentity>) {
-        if let Some(scan) = &mut self.scan {
-            scan.used.extend(file);
-        }
-    }
-
-    fn end_scan(&mut self, found: &mut Vec<Found>) {
-        let prepared = match self.scope {
-            Followed::All => prescan::system(),
-            Followed::Processes(_) => self.prepared.clone(),
-        };
-        for path in prepared {
-            let looked = self.look_at_path(&path, found);
-            self.used(looked);
-        }
-        let Some(scan) = self.scan.take() else {
-            return;
-        };
-        if scan.is_usual {
-            let interval = match self.watch {
-                Ok(_) => SCAN_INTERVAL,
-                Err(_) => Duration::from_secs(1),
-            };
-            self.next_scan = Instant::now() + interval;
-        }
-        // Who uses a file is not known then.
-        if scan.is_blind {
-            return;
-        }
-        if self.shortage.granted() > 0 {
-            tracing::warn!("what processes run can be looked at again");
-        }
-        self.attachments.retain(|identity, attachment| {
-            if scan.used.contains(identity) || self.expected.contains(identity) {
-                attachment.unused_scans = 0;
-                return true;
-            }
-            attachment.unused_scans += u32::from(scan.is_usual);
-            let is_needed = attachment.unused_scans < UNUSED_SCANS;
-            if !is_needed {
-                found.push(Found::Detach(*identity));
-            }
-            is_needed
-        });
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::scan::UNUSED_SCANS;
 use super::*;
 use crate::probe::coverage::{LibraryStatus, Verdict};
 
