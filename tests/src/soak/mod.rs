@@ -64,6 +64,9 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Report> {
     for _ in 0..plan.rounds.max(2) {
         let round = one_round(plan, &crowd, &service, &mut tracer, &report)?;
         say(&round.line(&report));
+        for finding in round.findings() {
+            say(&format!("      {finding}"));
+        }
         report.rounds.push(round);
     }
     for client in idle {
