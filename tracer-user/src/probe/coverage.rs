@@ -5,8 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::discover::{Attachment, AttachmentState, all_pids};
+use super::discover::{Attachment, AttachmentState};
 use super::files::{FileIdentity, Files, Outcome};
+use super::followed::all_pids;
 use super::resolve::{Resolved, Unresolved};
 use super::{maps, process};
 

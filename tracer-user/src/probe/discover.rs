@@ -8,7 +8,6 @@ mod scan;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -18,9 +17,10 @@ use std::time::{Duration, Instant};
 use super::bystanders::Bystanders;
 use super::coverage::{self, Coverage};
 use super::files::{FileIdentity, Files, Opened, Outcome, Target};
+use super::followed::{Followed, all_pids};
 use super::left_alone::LeftAlone;
 use super::patience::{PAUSE_MAX, Patience, is_shortage};
-use super::process::{Processes, Stat};
+use super::process::Processes;
 use super::watch::{MappedFile, TaskEvent, Watch};
 use super::workers::{Done, Workers};
 use super::{Scope, maps, prescan};
@@ -64,22 +64,6 @@ pub struct Finder {
     next_scan: Instant,
     /// Files and processes cannot be looked at.
     shortage: Patience,
-}
-
-/// Which processes count.
-#[derive(Debug)]
-enum Followed {
-    All,
-    Processes(HashSet<u32>),
-}
-
-impl Followed {
-    fn includes(&self, pid: u32) -> bool {
-        match self {
-            Followed::All => true,
-            Followed::Processes(pids) => pids.contains(&pid),
-        }
-    }
 }
 
 /// A file that was offered for probes.
@@ -341,36 +325,12 @@ impl Finder {
                 }
             }
             TaskEvent::Lost(_) => {
-                self.adopt_children();
+                self.scope.adopt_children();
                 self.bystanders.forget_all();
                 self.scan = None;
                 self.next_scan = now;
             }
             TaskEvent::Mapped(_) | TaskEvent::Exec { .. } | TaskEvent::Fork { .. } => {}
-        }
-    }
-
-    /// Forks may have been missed: whoever descends from a followed process is followed.
-    fn adopt_children(&mut self) {
-        let Followed::Processes(pids) = &mut self.scope else {
-            return;
-        };
-        let parents: Vec<(u32, u32)> = all_pids()
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|pid| Some((pid, Stat::read(pid)?.parent_pid)))
-            .collect();
-        loop {
-            let before = pids.len();
-            let children = parents
-                .iter()
-                .filter(|(_, parent)| pids.contains(parent))
-                .map(|(pid, _)| *pid)
-                .collect::<Vec<_>>();
-            pids.extend(children);
-            if pids.len() == before {
-                break;
-            }
         }
     }
 
@@ -493,14 +453,6 @@ impl Finder {
         attachment.state = AttachmentState::Offered;
         found.push(Found::Attach(target));
     }
-}
-
-/// Every process that can be seen but this one, in no order.
-pub(super) fn all_pids() -> io::Result<Vec<u32>> {
-    Ok(fs::read_dir("/proc")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != std::process::id())
-        .collect())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod discover;
 mod error;
 pub mod files;
+mod followed;
 pub mod identity;
 pub mod inspect;
 mod left_alone;

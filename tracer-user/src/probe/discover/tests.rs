@@ -1,5 +1,6 @@
 //! Finding libraries in processes that really run.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
