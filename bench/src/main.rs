@@ -3,6 +3,7 @@
 //!
 //! - [`calls`]: one TLS call in the traced process
 //! - [`clients`]: one Bedrock call in a boto3 program, against instrumentation inside that program
+//! - [`detach`]: hundreds of probes, in place and gone
 //! - [`hpack`]: one header block of HTTP/2, against h2
 //! - [`replay`]: bytes through the whole pipeline
 //! - [`resolve`]: finding TLS in a program
@@ -14,6 +15,7 @@ mod agent;
 mod calls;
 mod client;
 mod clients;
+mod detach;
 mod hpack;
 mod replay;
 mod report;
@@ -69,6 +71,7 @@ struct Setup {
 enum Section {
     Calls,
     Clients,
+    Detach,
     Hpack,
     Replay,
     Resolve,
@@ -85,6 +88,7 @@ fn main() -> Result<()> {
         match section {
             Section::Calls => calls::measure(&setup, &mut report)?,
             Section::Clients => clients::measure(&setup, &mut report)?,
+            Section::Detach => detach::measure(&setup, &mut report)?,
             Section::Hpack => hpack::measure(&setup, &mut report)?,
             Section::Replay => replay::measure(&setup, &mut report)?,
             Section::Resolve => resolve::measure(&setup, &mut report)?,

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, Scope, ScopedJoinHandle};
 
 use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
@@ -132,12 +132,28 @@ pub fn spawn<T: Send + 'static>(
     rights: Rights,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Err(error) = rights.keep() {
-            tracing::warn!(%error, "a thread has rights that it does not need");
-        }
-        work()
-    })
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || with(rights, work))
+}
+
+/// The same within a scope, for work of a moment that needs little of a stack.
+pub fn spawn_scoped<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    rights: Rights,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
+    const STACK: usize = 64 * 1024;
+    let thread = thread::Builder::new().name(name.to_owned()).stack_size(STACK);
+    thread.spawn_scoped(scope, move || with(rights, work))
+}
+
+fn with<T>(rights: Rights, work: impl FnOnce() -> T) -> T {
+    if let Err(error) = rights.keep() {
+        tracing::warn!(%error, "a thread has rights that it does not need");
+    }
+    work()
 }
 
 #[cfg(test)]

@@ -216,7 +216,6 @@ impl Session {
             signals: _,
             reloader: _,
         } = self;
-        drop(tracer);
         let failure = failure.or(recorder.finish());
         let beside = counted_beside(&scrubber, &pods, &selection);
         let health = health.map(|mut health| {
@@ -226,6 +225,7 @@ impl Session {
         let mut outcome = stages.finish(health);
         outcome.counters.merge(&beside);
         summary::tell(&outcome);
+        tracer.stop();
         if status.is_some() && outcome.counters.get(Counter::Connections) == 0 {
             hint("no TLS was seen: if the command uses some, `geophone doctor` says why while it runs");
         }

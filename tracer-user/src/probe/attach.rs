@@ -12,6 +12,7 @@ use super::Error;
 use super::loader::{Kernel, chain, program};
 use super::multi::Place;
 use super::resolve::{AttachPoint, CountReturn, Role, RustlsLayout};
+use crate::rights::{self, Rights};
 
 /// The probes in one file. Uprobes belong to the inode: they are in every process that maps the file, now and later, under
 /// whatever path; which of those processes are looked at, the programs decide.
@@ -78,7 +79,7 @@ impl Kernel {
     }
 
     /// Takes probes away. Links of many places go together; where each probe is a link of its own the kernel waits a tenth
-    /// of a second for each.
+    /// of a second for each, one after the other, from however many threads they are closed.
     pub(super) fn detach(&mut self, attachment: Attachment) {
         let mut many = Vec::new();
         for link in attachment.links {
@@ -108,22 +109,27 @@ impl Kernel {
     }
 }
 
-/// Closes links from several threads: the kernel waits some 40 ms for each, but for all that are closed together at once.
+/// Closes links from many threads: the kernel waits some 40 ms for each, but only once for all that are closed at a time. Where
+/// threads cannot be had, fewer do it.
 fn close_together(links: Vec<OwnedFd>) {
-    const THREADS: usize = 16;
-    let threads = links.len().min(THREADS);
+    const THREADS: usize = 256;
+    let helpers = links.len().saturating_sub(1).min(THREADS);
     let left = Mutex::new(links);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                    if next.is_none() {
-                        break;
-                    }
-                }
-            });
+    let close = || {
+        loop {
+            let next = left.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            if next.is_none() {
+                break;
+            }
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..helpers {
+            if rights::spawn_scoped(scope, "detach", Rights::NONE, close).is_err() {
+                break;
+            }
+        }
+        close();
     });
 }
 

@@ -218,9 +218,12 @@ impl Tracer {
     }
 
     /// Ends tracing: takes the probes out, then hands over what they have left in the ring, for no longer than `patience`, and
-    /// what was lost since it was told last.
+    /// what was lost since it was told last. Where each probe is a link of its own, taking them out is left to
+    /// [`stop`](Self::stop): it may take minutes, in which what was seen should be on its way.
     pub fn finish(&mut self, patience: Duration, each: &mut dyn FnMut(ProbeEvent<'_>)) {
-        self.detach();
+        if self.kernel.multi.is_some() {
+            self.detach();
+        }
         self.tell_host(each);
         // Processes come and go without probes too: on a busy host the ring may never be empty.
         let deadline = Instant::now() + patience;
