@@ -110,7 +110,9 @@ impl Of<'_> {
                 [span] => {
                     let cut = *fate == Fate::Killed && span.attributes.contains_key(INCOMPLETE);
                     judgement.cut += usize::from(cut);
-                    let wrong = if cut {
+                    // Attempts that never came to TLS, as on a machine too busy to connect in time, are said to be unseen.
+                    let repeated = served.attempt > 1 && span.attributes.contains_key(INCOMPLETE);
+                    let wrong = if cut || repeated {
                         expect::partial_findings(span, served)
                     } else {
                         expect::findings(span, &[], served)
