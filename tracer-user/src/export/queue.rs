@@ -1,15 +1,17 @@
 //! A bounded queue between the tracing thread and an outlet.
 //!
-//! Bounded in spans and in bytes, since a span with content may hold megabytes. When it is full the oldest span goes:
-//! what happens now is worth more than what nobody fetched. The lock is held to move a pointer, never across IO.
+//! Bounded in spans and in bytes, since a span with content may hold megabytes. When it is full, the oldest span of the process
+//! that has most of what is short goes: what happens now is worth more than what nobody fetched, and nobody's spans push out
+//! those of others. The lock is held to move a pointer, never across IO.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::{Finished, WhenFull};
+use crate::event::ProcessKey;
 use crate::genai::span::{Attribute, Span, Value};
 
 /// Longest that a waiting producer is held up when nothing gets done at all: a replay into a dead backend must end.
@@ -49,6 +51,8 @@ pub(super) struct Queue {
 struct State {
     spans: VecDeque<Finished>,
     bytes: usize,
+    /// What waits of each process.
+    held: BTreeMap<ProcessKey, Limits>,
     /// Fetched, and neither [`Queue::done`] nor [`Queue::give_back`] yet: still ours to hold.
     out: Limits,
     dropped: u64,
@@ -68,7 +72,7 @@ impl Queue {
         }
     }
 
-    /// Puts a span at the end; what there is no room for is dropped from the front. A closed queue takes nothing.
+    /// Puts a span at the end; where there is no room, the process that has most of them makes some. A closed queue takes nothing.
     pub(super) fn push(&self, finished: Finished) {
         let weight = finished.weight;
         let mut state = self.lock();
@@ -78,7 +82,7 @@ impl Queue {
         if state.closed {
             return;
         }
-        state.bytes += weight;
+        state.hold(&finished);
         state.spans.push_back(finished);
         self.trim(&mut state);
         drop(state);
@@ -126,7 +130,7 @@ impl Queue {
         let mut state = self.lock();
         state.release(&batch);
         for finished in batch.into_iter().rev() {
-            state.bytes += finished.weight;
+            state.hold(&finished);
             state.spans.push_front(finished);
         }
         self.trim(&mut state);
@@ -169,22 +173,25 @@ impl Queue {
             if full && !batch.is_empty() {
                 break;
             }
-            if let Some(finished) = state.spans.pop_front() {
+            if let Some(finished) = state.remove(0) {
                 bytes += finished.weight;
                 batch.push(finished);
             }
         }
-        state.bytes -= bytes;
         state.out.bytes += bytes;
         state.out.spans += batch.len();
         batch
     }
 
-    /// Drops the oldest until the rest fits. The newest stays whatever its size.
+    /// Drops the oldest of who has most until the rest fits. The newest stays whatever its size.
     fn trim(&self, state: &mut State) {
         while state.spans.len() > 1 && !self.fits(state, 0, 0) {
-            if let Some(finished) = state.spans.pop_front() {
-                state.bytes -= finished.weight;
+            let short: fn(&Limits) -> usize = if state.spans.len() + state.out.spans > self.limits.spans {
+                |held| held.spans
+            } else {
+                |held| held.bytes
+            };
+            if state.remove(state.first_to_go(short)).is_some() {
                 state.dropped += 1;
             }
         }
@@ -216,6 +223,36 @@ impl Queue {
 }
 
 impl State {
+    /// One more is about to wait.
+    fn hold(&mut self, finished: &Finished) {
+        self.bytes += finished.weight;
+        let held = self.held.entry(finished.span.process.key).or_default();
+        held.spans += 1;
+        held.bytes += finished.weight;
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Finished> {
+        let finished = self.spans.remove(index)?;
+        self.bytes -= finished.weight;
+        let process = finished.span.process.key;
+        if let Some(held) = self.held.get_mut(&process) {
+            held.spans -= 1;
+            held.bytes -= finished.weight;
+            if held.spans == 0 {
+                self.held.remove(&process);
+            }
+        }
+        Some(finished)
+    }
+
+    /// Where the oldest span of those is that have most; never the newest.
+    fn first_to_go(&self, short: fn(&Limits) -> usize) -> usize {
+        let most = self.held.values().map(short).max();
+        let others = self.spans.len().saturating_sub(1);
+        let has_most = |finished: &Finished| self.held.get(&finished.span.process.key).map(short) == most;
+        self.spans.iter().take(others).position(has_most).unwrap_or(0)
+    }
+
     fn release(&mut self, batch: &[Finished]) {
         let bytes: usize = batch.iter().map(|finished| finished.weight).sum();
         self.out.spans = self.out.spans.saturating_sub(batch.len());
@@ -304,6 +341,31 @@ mod tests {
         }
         assert_eq!(queue.dropped(), 2);
         assert_eq!(numbers(&queue.batch(NOW).await.expect("spans")), [3, 4, 5]);
+    }
+
+    #[tokio::test]
+    async fn a_process_with_many_spans_makes_room_for_its_neighbours() {
+        let queue = queue(6, WhenFull::DropOldest);
+        let of = |pid, number| {
+            let process = process(pid, "worker");
+            Finished::new(Arc::new(Resource::of(&process, None)), span(&process, number))
+        };
+        queue.push(of(1, 1));
+        for number in 11..=40 {
+            queue.push(of(2, number));
+        }
+        queue.push(of(1, 2));
+        assert_eq!(queue.dropped(), 26);
+        let batch = queue.batch(NOW).await.expect("spans");
+        assert_eq!(numbers(&batch), [1, 37, 38, 39, 40, 2]);
+        queue.give_back(batch);
+        for number in 41..=50 {
+            queue.push(of(2, number));
+        }
+        assert_eq!(
+            numbers(&queue.batch(NOW).await.expect("spans")),
+            [1, 2, 47, 48, 49, 50]
+        );
     }
 
     #[tokio::test]

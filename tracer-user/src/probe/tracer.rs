@@ -236,6 +236,7 @@ impl Tracer {
         for lost in self.kernel.losses.take(until) {
             each(ProbeEvent::Lost(lost));
         }
+        self.kernel.losses.warn(Instant::now(), self.finder.processes());
     }
 
     /// Takes the probes out of the kernel, as dropping does, but all at once: for each link the kernel waits until no
