@@ -19,6 +19,8 @@ fn help_says_what_can_be_done() {
         &["replay", "-h"],
         &["top", "-h"],
         &["doctor", "-h"],
+        &["config", "--help"],
+        &["config", "check", "--help"],
     ];
     let help: Vec<String> = commands
         .iter()
@@ -374,6 +376,86 @@ fn a_backend_that_cannot_be_meant_is_refused_by_its_variable() {
 }
 
 #[test]
+fn a_file_of_settings_is_checked_with_all_that_it_names() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("geophone.toml");
+    let shown = file.display().to_string();
+    let check = |settings: &str| {
+        fs::write(&file, settings).expect("a file");
+        let output = run(geophone().args(["config", "check"]).arg(&file));
+        (output.status.code(), text(&output.stderr))
+    };
+    assert_eq!(check(""), (Some(0), format!("{shown}: fine\n")));
+
+    fs::write(folder.path().join("prices.toml"), "price = [\n { model = 3 },\n]").expect("a file");
+    fs::write(folder.path().join("rules.toml"), "\nbuiltin = ['emial']").expect("a file");
+    let (code, said) = check(
+        "[prices]\nfile = 'prices.toml'\n[redaction]\nfiles = ['rules.toml']\n[otlp]\nendpoint = 'collector:4318'\n\
+         certificate = 'ca.pem'\n[otlp.logs]\nprotocol = 'http/json'\n[metrics\n",
+    );
+    assert_eq!(code, Some(1));
+    let lines: Vec<&str> = said.lines().collect();
+    let wanted = [
+        ":2:8: `prices.file` is ",
+        ":4:9: `redaction.files` has ",
+        ":6:12: `otlp.endpoint` is not an address to send to",
+        ":7:15: `otlp.certificate` is ",
+        ":9:12: `otlp.logs.protocol` is `http/json`",
+        ":10:9: this is no TOML: ",
+    ];
+    assert_eq!(lines.len(), wanted.len(), "{said}");
+    for (line, wanted) in lines.iter().zip(wanted) {
+        assert!(line.starts_with(&format!("{shown}{wanted}")), "{line}");
+    }
+    assert!(
+        said.contains("prices.toml: line 2: ") && said.contains("rules.toml: line 2: "),
+        "{said}"
+    );
+
+    // The same file is no start.
+    let recording = recording(folder.path());
+    let output = run(geophone()
+        .arg("replay")
+        .arg(&recording)
+        .arg("--config")
+        .arg(&file));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains(":10:9: this is no TOML"));
+    // None that was named is no reason to go on without.
+    let output = run(geophone()
+        .arg("replay")
+        .arg(&recording)
+        .args(["--config", "/no/such/file"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("/no/such/file cannot be read: No such file"));
+}
+
+#[test]
+fn a_replay_goes_by_a_file_that_it_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (file, recording) = (folder.path().join("geophone.toml"), recording(folder.path()));
+    fs::write(
+        &file,
+        "[content]\ncapture = 'span'\n[spans]\nformat = 'otlp-json'\n",
+    )
+    .expect("a file");
+    let told = |command: &mut Command| {
+        let output = run(command.arg("replay").arg(&recording));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(!told(&mut geophone()).contains("gen_ai.input.messages"));
+    let by_variable = told(geophone().env("GEOPHONE_CONFIG", &file));
+    assert!(by_variable.contains("gen_ai.input.messages"), "{by_variable}");
+    let narrowed = told(
+        geophone()
+            .env("GEOPHONE_CONFIG", &file)
+            .env("GEOPHONE_CONTENT_CAPTURE", "none"),
+    );
+    assert!(!narrowed.contains("gen_ai.input.messages"));
+}
+
+#[test]
 fn the_doctor_ends_as_it_says() {
     let output = run(geophone().arg("doctor"));
     let stdout = text(&output.stdout);
@@ -391,7 +473,8 @@ fn the_doctor_ends_as_it_says() {
 fn geophone() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_geophone"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("OTEL_") || name == "GEOPHONE_LOG" {
+        if name.to_string_lossy().starts_with("OTEL_") || name == "GEOPHONE_LOG" || name == "GEOPHONE_CONFIG"
+        {
             command.env_remove(name);
         }
     }
