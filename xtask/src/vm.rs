@@ -57,7 +57,7 @@ pub(crate) fn run_it() -> Result<()> {
             "-net",
             "none",
         ])
-        .args(["-append", "console=ttyS0 quiet panic=-1"])
+        .args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check"])
         .arg("-kernel")
         .arg(&kernel)
         .arg("-initrd")
