@@ -17,6 +17,9 @@ const CENSUS_KEPT_WITHOUT_PROBES: Duration = Duration::from_secs(5);
 /// How long the entries of tables stay counted.
 const TABLES_KEPT: Duration = Duration::from_secs(2);
 
+/// And while it is not known why there are none: an attempt may be under way.
+const CENSUS_KEPT_UNEXPLAINED: Duration = Duration::from_secs(1);
+
 /// The last look at every process.
 #[derive(Debug, Default)]
 pub(super) struct Census {
@@ -67,7 +70,13 @@ impl Census {
         if probes > 0 {
             return Standing::Probes(probes);
         }
-        self.take(tracer, CENSUS_KEPT_WITHOUT_PROBES);
+        let is_unexplained = self.waiting.processes > 0 && self.waiting.reason.is_none();
+        let kept = if is_unexplained {
+            CENSUS_KEPT_UNEXPLAINED
+        } else {
+            CENSUS_KEPT_WITHOUT_PROBES
+        };
+        self.take(tracer, kept);
         if let Some(reason) = tracer.shortage() {
             return Standing::Unsighted(reason.to_owned());
         }

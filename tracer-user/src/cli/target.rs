@@ -1,6 +1,7 @@
 //! What is traced live.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
@@ -70,10 +71,16 @@ fn check_process(pid: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a process still runs: not gone and no zombie.
+/// Whether a process still runs: not gone and no zombie. One that cannot be looked at is taken to run.
 pub(super) fn is_running(pid: u32) -> bool {
-    std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))
-        .is_ok_and(|status| !field(&status, "State:").is_some_and(|state| state.starts_with(['Z', 'X'])))
+    match std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")) {
+        Ok(status) => !field(&status, "State:").is_some_and(|state| state.starts_with(['Z', 'X'])),
+        // A process may go while it is read: ESRCH.
+        Err(error) => {
+            error.kind() != io::ErrorKind::NotFound
+                && rustix::io::Errno::from_io_error(&error) != Some(rustix::io::Errno::SRCH)
+        }
+    }
 }
 
 /// A field of `proc_pid_status(5)`.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::copies::Copies;
+use super::patience::is_shortage;
 use super::resolve::{self, Resolved, Unresolved};
 use super::watch::MappedFile;
 
@@ -283,9 +284,17 @@ fn open_mapped(mapped: &MappedFile) -> io::Result<File> {
         under(Path::new(&format!("/proc/{pid}/root")), path),
         path.clone(),
     ];
-    ways.iter()
-        .find_map(|way| open(way, Some(*inode)).ok())
-        .ok_or_else(|| io::Error::other("the process is gone, or another file has its name by now"))
+    for way in ways {
+        match open(&way, Some(*inode)) {
+            Ok(file) => return Ok(file),
+            // That says nothing of the file.
+            Err(error) if is_shortage(&error) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Err(io::Error::other(
+        "the process is gone, or another file has its name by now",
+    ))
 }
 
 /// An absolute path below another root.
