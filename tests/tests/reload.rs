@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use tracer_tests::calls::{CLAUDE, Call};
 use tracer_tests::client::{Client, Kind};
-use tracer_tests::environment::{can_trace, geophone};
+use tracer_tests::environment::{can_trace, geophone, python};
 use tracer_tests::fake::scenario::Scenario;
 use tracer_tests::fake::tap::Tap;
 use tracer_tests::fake::{FakeBedrock, Operation, Options};
@@ -187,4 +187,37 @@ fn content_that_is_turned_off_stays_back_of_a_stream_under_way() -> Result<()> {
     client.finish()?;
     other.finish()?;
     traced.agent.succeed()
+}
+
+/// Runs a command as the first of a terminal, and hangs that up once the command says that it traces; tells its exit code.
+const HANGS_UP: &str = "
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b''
+while b'tracing' not in said:
+    said += os.read(terminal, 4096)
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+";
+
+/// The same signal, but nobody is there any more to read anything.
+#[test]
+fn a_terminal_that_hangs_up_ends_it() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let fake = FakeBedrock::start(&Options::default())?;
+    let client = Client::start(Kind::Boto3, &fake)?;
+    let directory = tempfile::tempdir()?;
+    let mut command = Command::new(python()?);
+    command.args(["-c", HANGS_UP]).arg(geophone()?);
+    command.args(["attach", "--pid", &client.pid().to_string()]);
+    command.arg("--output").arg(directory.path().join("spans"));
+    let mut terminal = Program::start("terminal", &mut command)?;
+    assert_eq!(terminal.line()?.as_deref(), Some("0"), "{}", terminal.stderr());
+    terminal.succeed()?;
+    client.finish()?;
+    Ok(())
 }
