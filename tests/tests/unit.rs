@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +20,7 @@ use tracer_tests::fake::scenario::Scenario;
 use tracer_tests::fake::{FakeBedrock, Operation, Options, Served};
 use tracer_tests::harness::match_spans;
 use tracer_tests::program::{DEADLINE, Program};
+use tracer_tests::span::Span;
 
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 
@@ -175,6 +177,22 @@ impl Host {
             .unwrap_or_else(|error| error.to_string())
     }
 
+    /// Has settings read by a reload, from a file that only root may read, and waits until the status says what came of it.
+    fn reload(&self, settings: &str, told: impl Fn(&str) -> bool) -> Result<()> {
+        let write = "umask 077; printf %s \"$1\" > /etc/geophone/geophone.toml";
+        let written = self.command("sh").args(["-c", write, "sh", settings]).status()?;
+        ensure!(written.success(), "the settings were not written");
+        self.systemctl(&["reload", "geophone"])?;
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let status = self.systemctl(&["show", "--property=StatusText,ActiveState", "geophone"])?;
+            if status.contains("ActiveState=active") && told(&status) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "{status}\n{}", self.status());
+        }
+    }
+
     /// One call by a client in there.
     fn call(&self, fake: &FakeBedrock) -> Result<Served> {
         let before = fake.log().wait_for(0, DEADLINE).len();
@@ -243,15 +261,20 @@ fn control_group() -> Result<PathBuf> {
     Ok(group)
 }
 
-/// The next span that a collector is told.
-fn span_of(collector: &Collector, served: &Served) -> Result<()> {
+/// The span of a call, as a collector is told.
+fn told_of(collector: &Collector, served: &Served) -> Result<Span> {
     loop {
         if let Told::Span(span) = collector.next()?
             && span.text("aws.request_id") == Some(&served.request_id)
         {
-            return match_spans(&[*span], std::slice::from_ref(served));
+            return Ok(*span);
         }
     }
+}
+
+/// The same, and it says what was served.
+fn span_of(collector: &Collector, served: &Served) -> Result<()> {
+    match_spans(&[told_of(collector, served)?], std::slice::from_ref(served))
 }
 
 fn is_there() -> Result<bool> {
@@ -278,6 +301,14 @@ fn the_unit_starts_traces_is_watched_and_stops() -> Result<()> {
     let told = host.systemctl(&["show", "--property=StatusText,NRestarts,ActiveState", "geophone"])?;
     ensure!(told.contains(" probes are in place"), "{told}");
     ensure!(told.contains("ActiveState=active"), "{told}");
+
+    // Broken settings change nothing, and the status says so; then content is wanted.
+    let is_old = |status: &str| status.contains("the settings could not be read again");
+    host.reload("[content]\ncaptrue = \"span\"\n", is_old)?;
+    host.reload("[content]\ncapture = \"span\"\n", |status| !is_old(status))?;
+    let span = told_of(&collector, &host.call(&fake)?)?;
+    ensure!(span.attributes.contains_key("gen_ai.input.messages"), "{span:?}");
+    host.reload("", |status| !is_old(status))?;
 
     host.systemctl(&["kill", "--signal=KILL", "geophone"])?;
     host.hears("ended signal KILL")?;
