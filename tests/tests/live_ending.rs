@@ -133,12 +133,12 @@ fn probes_go_before_a_silent_backend_is_waited_for_and_a_second_signal_ends_that
         _backend,
     } = InFlight::begin(true)?;
     ensure!(probes(agent.program().pid())? > 0, "no link of probes is found");
-    agent.program().signal(Signal::INT)?;
+    agent.program().signal(Signal::TERM)?;
     wait_until_unprobed(agent.program())?;
     InFlight::go_on(&fake, &mut client)?;
-    agent.program().signal(Signal::INT)?;
+    agent.program().signal(Signal::TERM)?;
     let (status, said) = agent.end()?;
-    assert_eq!(status.code(), Some(128 + 2), "{said}");
+    assert_eq!(status.code(), Some(128 + 15), "{said}");
     client.finish()?;
     Ok(())
 }
