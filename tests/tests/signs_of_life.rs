@@ -125,6 +125,32 @@ fn an_agent_whose_probes_are_refused_is_alive_and_not_ready() -> Result<()> {
     Ok(())
 }
 
+/// It cannot even look who is there, and does not take that for nobody.
+#[test]
+fn an_agent_that_can_open_nothing_is_not_ready_and_recovers() -> Result<()> {
+    if !can_trace() {
+        return Ok(());
+    }
+    let mut traced = process_that_loads_tls_later()?;
+    let manager = Manager::start()?;
+    let (agent, mut asker) = attach(traced.pid(), &manager)?;
+    manager.hear("READY=1")?;
+    let before = leave_free_files(agent.pid(), 0)?;
+    load_tls(&mut traced)?;
+    manager.hear("STATUS=no probe is in place, and processes cannot be looked at (Too many open files")?;
+    let (status, body) = asker.get("/readyz")?;
+    assert_eq!(status, 503, "{body}");
+    let (status, body) = asker.get("/healthz")?;
+    assert_eq!(status, 200, "{body}");
+    agent.wait_for_stderr("cannot look at what processes run: Too many open files")?;
+
+    prlimit(process(agent.pid())?, Resource::Nofile, before)?;
+    manager.hear(" probes are in place")?;
+    agent.wait_for_stderr("what processes run can be looked at again")?;
+    assert_eq!(asker.get("/readyz")?.0, 200);
+    Ok(())
+}
+
 /// Under `exec` the command is the service, and what it says of itself is not mixed with what geophone would say.
 #[test]
 fn a_command_tells_its_service_manager_itself() -> Result<()> {

@@ -87,7 +87,7 @@ pub(super) enum AttachmentState {
 pub enum News {
     /// As was to be expected.
     None,
-    /// It was refused, or for another reason than before.
+    /// It was refused, the first time in a row.
     Refused,
     /// It was granted after so many refusals.
     Granted(u32),

@@ -16,20 +16,20 @@ pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Patience {
     refusals: u32,
     again: Option<Instant>,
-    told: String,
+    reason: String,
 }
 
 impl Patience {
-    /// It was refused once more. Whether for another reason than was told before.
+    /// It was refused once more. Whether it is the first time in a row: what is said may have other words each time, and is
+    /// told once.
     pub(super) fn refused(&mut self, reason: &str, now: Instant) -> bool {
         let pause = PAUSE_MIN
             .saturating_mul(1 << self.refusals.min(10))
             .min(PAUSE_MAX);
         self.refusals = self.refusals.saturating_add(1);
         self.again = Some(now + pause);
-        let is_news = self.told != reason;
-        reason.clone_into(&mut self.told);
-        is_news
+        reason.clone_into(&mut self.reason);
+        self.refusals == 1
     }
 
     /// It was granted. How often it had been refused before.
@@ -44,7 +44,7 @@ impl Patience {
 
     /// Why it was refused, if it was.
     pub(super) fn reason(&self) -> Option<&str> {
-        self.again.map(|_| self.told.as_str())
+        self.again.map(|_| self.reason.as_str())
     }
 }
 
@@ -61,21 +61,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_up_to_half_a_minute_and_a_reason_is_told_once() {
+    fn pauses_grow_up_to_half_a_minute_and_it_is_told_once() {
         let mut patience = Patience::default();
         let now = Instant::now();
         let mut pauses = Vec::new();
         let mut told = 0;
-        for _ in 0..7 {
-            told += u32::from(patience.refused("Too many open files", now));
+        for file in 0..7 {
+            let reason = format!("cannot attach to /proc/self/fd/{file}: Too many open files");
+            told += u32::from(patience.refused(&reason, now));
             pauses.push(patience.again().unwrap().duration_since(now).as_secs());
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(told, 1);
-        assert!(
-            patience.refused("Permission denied", now),
-            "that is another reason"
-        );
+        assert!(!patience.refused("Permission denied", now));
         assert_eq!(patience.reason(), Some("Permission denied"));
         assert_eq!(patience.granted(), 8);
         assert_eq!((patience.again(), patience.reason()), (None, None));
