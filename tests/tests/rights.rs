@@ -223,7 +223,11 @@ fn a_command_of_another_user_still_gets_its_signals() -> Result<()> {
         &user,
         "--clear-groups",
     ]);
-    command.args(["sh", "-c", "trap 'kill $!; exit 7' TERM; sleep 600 & echo up; wait; exit 1"]);
+    command.args([
+        "sh",
+        "-c",
+        "trap 'kill $!; exit 7' TERM; sleep 600 & echo up; wait; exit 1",
+    ]);
     let mut program = Program::start("geophone exec", &mut command)?;
     ensure!(program.line()?.as_deref() == Some("up"), "{}", program.stderr());
     let signalling = |masks: &BTreeMap<String, String>| {
