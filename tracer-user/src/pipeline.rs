@@ -265,12 +265,17 @@ impl Pipeline {
     }
 
     fn tell(&mut self, sink: &mut impl Sink) {
-        for output in self.calls.outputs() {
+        let outputs: Vec<Output> = self.calls.outputs().collect();
+        for output in outputs {
             match output {
                 Output::Verdict(connection, verdict) => sink.verdict(connection, verdict),
                 Output::Count(counter, count) => self.counters.add(counter, count),
                 Output::Begun(begun) => self.attempts.begun(begun),
-                Output::Call(call) => self.attempts.call(call),
+                // Its spans come before what was found later, in whatever pieces that came.
+                Output::Call(call) => {
+                    self.attempts.call(call);
+                    self.tell_calls(sink);
+                }
             }
         }
     }

@@ -125,6 +125,20 @@ mod tests {
         fuzz(b"");
     }
 
+    /// A call that is given up when a day has passed, and another connection that comes with that day.
+    #[test]
+    fn a_span_comes_before_a_verdict_that_was_found_later() {
+        let calls = [
+            Call::write(CONVERSE),
+            Call {
+                pause: true,
+                second_connection: true,
+                ..Call::write(ANSWER)
+            },
+        ];
+        fuzz(&[&[0], Call::script(&calls).as_slice()].concat());
+    }
+
     proptest! {
         #[test]
         fn damage_is_survived(
