@@ -20,12 +20,11 @@ pub(super) fn bases(engine: &Engine, dockerfile: &Path) -> Result<()> {
         .lines()
         .filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next())
         .filter(|base| *base != "scratch");
-    for base in bases {
-        let name = format!("docker.io/library/{base}");
-        if engine.inspect(&name, ".Id").is_ok() {
+    for name in bases {
+        if engine.inspect(name, ".Id").is_ok() {
             say(&format!("{name} is there"));
         } else {
-            make(engine, &name).with_context(|| format!("cannot make {name}"))?;
+            make(engine, name).with_context(|| format!("cannot make {name}"))?;
         }
     }
     Ok(())
@@ -33,8 +32,8 @@ pub(super) fn bases(engine: &Engine, dockerfile: &Path) -> Result<()> {
 
 fn make(engine: &Engine, name: &str) -> Result<()> {
     let (_, release) = name.rsplit_once('-').context("no release of Debian in its tag")?;
-    // docker.io/library/rust:1.95-slim-trixie, docker.io/library/debian:trixie-slim
-    let (is_rust, release) = match name.split('/').next_back().and_then(|last| last.split_once(':')) {
+    // rust:1.95-slim-trixie, debian:trixie-slim
+    let (is_rust, release) = match name.split_once(':') {
         Some(("rust", _)) => (true, release),
         Some(("debian", tag)) => (false, tag.trim_end_matches("-slim")),
         _ => bail!("only Debian and Rust can be made of packages"),
