@@ -4,7 +4,7 @@
 //! that has most of what is short goes: what happens now is worth more than what nobody fetched, and nobody's spans push out
 //! those of others. The lock is held to move a pointer, never across IO.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -248,9 +248,16 @@ impl State {
     /// Where the oldest span of those is that have most; never the newest.
     fn first_to_go(&self, short: fn(&Limits) -> usize) -> usize {
         let most = self.held.values().map(short).max();
+        // Hardly ever more than one: each span is then compared with a key, not looked up.
+        let have_most: BTreeSet<ProcessKey> = self
+            .held
+            .iter()
+            .filter(|(_, held)| Some(short(held)) == most)
+            .map(|(process, _)| *process)
+            .collect();
         let others = self.spans.len().saturating_sub(1);
-        let has_most = |finished: &Finished| self.held.get(&finished.span.process.key).map(short) == most;
-        self.spans.iter().take(others).position(has_most).unwrap_or(0)
+        let goes = |finished: &Finished| have_most.contains(&finished.span.process.key);
+        self.spans.iter().take(others).position(goes).unwrap_or(0)
     }
 
     fn release(&mut self, batch: &[Finished]) {
